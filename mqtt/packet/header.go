@@ -1,0 +1,130 @@
+package packet
+
+//	byte 1   | type, bits 7-4 | flags, bits 3-0 |     2.2.1, 2.2.2
+//	byte 2   | 1 | length mod 128               |     2.2.3: seven bits a byte, the lowest first;
+//	byte 3   | 1 | length / 128 mod 128         |     the highest bit says that one more byte follows
+//	byte 4   | 1 | ...                          |
+//	byte 5   | 0 | ...                          |     never a fifth
+
+// Header is the fixed header (section 2.2).
+type Header struct {
+	Type  Type
+	Flags uint8 // the lower four bits of the first byte
+	Len   int   // Remaining Length: the bytes behind the fixed header, 0 to MaxRemainingLength
+}
+
+// bodyLen has, for each type, the least and the most bytes that can follow the fixed header, and the section that says so.
+var bodyLen = [16]struct {
+	min, max int
+	section  string
+}{
+	CONNECT:     {12, MaxRemainingLength, "3.1"},
+	CONNACK:     {2, 2, "3.2.1"},
+	PUBLISH:     {3, MaxRemainingLength, "3.3.2"},
+	PUBACK:      {2, 2, "3.4.1"},
+	PUBREC:      {2, 2, "3.5.1"},
+	PUBREL:      {2, 2, "3.6.1"},
+	PUBCOMP:     {2, 2, "3.7.1"},
+	SUBSCRIBE:   {6, MaxRemainingLength, "3.8.3"},
+	SUBACK:      {3, MaxRemainingLength, "3.9.3"},
+	UNSUBSCRIBE: {5, MaxRemainingLength, "3.10.3"},
+	UNSUBACK:    {2, 2, "3.11.1"},
+	PINGREQ:     {0, 0, "3.12.1"},
+	PINGRESP:    {0, 0, "3.13.1"},
+	DISCONNECT:  {0, 0, "3.14.1"},
+}
+
+// fixedFlags is the value that the flags of every type but PUBLISH must have (table 2.2).
+func fixedFlags(t Type) uint8 {
+	if t == PUBREL || t == SUBSCRIBE || t == UNSUBSCRIBE {
+		return 0b0010
+	}
+	return 0
+}
+
+// ParseHeader reads the fixed header at the start of b and returns it with its size, 2 to 5 bytes. n == 0 with a nil
+// error says that b ends inside the header: more bytes are needed. It refuses every type, flag and length that no
+// packet has before a byte of the body is there. A Remaining Length in more bytes than needed is accepted: no
+// statement of 3.1.1 forbids it.
+func ParseHeader(b []byte) (h Header, n int, err error) {
+	if len(b) == 0 {
+		return Header{}, 0, nil
+	}
+	t, flags := Type(b[0]>>4), b[0]&0x0f
+	if t == PUBLISH {
+		if err := checkPublishFlags(flags, malformed); err != nil {
+			return Header{}, 0, err
+		}
+	} else if t == 0 || t == 15 {
+		return Header{}, 0, malformed(0, 0, "2.2.1", "packet type is %d, which is reserved%s", t, notMQTT(b))
+	} else if want := fixedFlags(t); flags != want { // [MQTT-2.2.2-2] invalid flags end the connection.
+		rule := "MQTT-2.2.2-2"
+		switch t {
+		case PUBREL:
+			rule = "MQTT-3.6.1-1"
+		case SUBSCRIBE:
+			rule = "MQTT-3.8.1-1"
+		case UNSUBSCRIBE:
+			rule = "MQTT-3.10.1-1"
+		case DISCONNECT:
+			rule = "MQTT-3.14.1-1"
+		}
+		return Header{}, 0, malformed(t, 0, rule, "flags are %04b, want %04b%s", flags, want, notMQTT(b))
+	}
+	length := 0
+	for i := 1; ; i++ {
+		if i == len(b) {
+			return Header{}, 0, nil
+		}
+		length |= int(b[i]&0x7f) << (7 * (i - 1))
+		if b[i] < 0x80 {
+			n = i + 1
+			break
+		}
+		// The standard's pseudo-code (2.2.3) tests this after it multiplied, and so refuses lengths of four bytes.
+		if i == 4 {
+			return Header{}, 0, malformed(t, 4, "2.2.3", "Remaining Length goes on after its fourth byte")
+		}
+	}
+	limit := bodyLen[t]
+	if t == PUBLISH && flags&0b0110 != 0 {
+		limit.min = 5 // the packet identifier
+	}
+	if length < limit.min || length > limit.max {
+		want := "want"
+		if limit.max != limit.min {
+			want = "want at least"
+		}
+		return Header{}, 0, malformed(t, 1, limit.section, "Remaining Length is %d, %s %d", length, want, limit.min)
+	}
+	return Header{Type: t, Flags: flags, Len: length}, n, nil
+}
+
+// notMQTT names the protocol that b more likely is.
+func notMQTT(b []byte) string {
+	switch {
+	case len(b) >= 2 && b[0] >= 0x14 && b[0] <= 0x17 && b[1] == 3:
+		return "; this looks like TLS: is the other side a TLS port, or plain text sent to one?"
+	case len(b) >= 4 && string(b[:4]) == "HTTP":
+		return "; this looks like HTTP: is the other side a web server?"
+	}
+	return ""
+}
+
+// appendHeader appends a fixed header; length is at most MaxRemainingLength.
+func appendHeader(b []byte, first byte, length int) []byte {
+	b = append(b, first)
+	for length >= 0x80 {
+		b = append(b, byte(length)|0x80)
+		length >>= 7
+	}
+	return append(b, byte(length))
+}
+
+// checkLength refuses a body that the Remaining Length cannot say.
+func checkLength(t Type, n int) error {
+	if n > MaxRemainingLength {
+		return invalid(t, 0, "2.2.3", "Remaining Length would be %d, want at most %d", n, MaxRemainingLength)
+	}
+	return nil
+}

@@ -1,0 +1,18 @@
+package packet
+
+//	fixed      | 0110 0010 | 2 |            3.6.1
+//	variable   | packet identifier |     3.6.2
+
+// Pubrel answers a PUBREC: the sender will not repeat the PUBLISH, the receiver may forget its identifier (section 3.6).
+type Pubrel struct {
+	ID uint16 // that of the PUBLISH [MQTT-2.3.1-6]
+}
+
+// ParsePubrel reads the body of a PUBREL.
+func ParsePubrel(body []byte) (Pubrel, error) {
+	id, err := parseID(PUBREL, "3.6.1", body)
+	return Pubrel{ID: id}, err
+}
+
+// AppendPubrel appends a PUBREL packet to b.
+func AppendPubrel(b []byte, p *Pubrel) ([]byte, error) { return appendID(b, PUBREL, p.ID) }

@@ -1,0 +1,157 @@
+package packet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrTooLarge is matched, with [errors.Is], by the error of [Reader.Next] for a packet above the reader's limit.
+var ErrTooLarge = errors.New("packet larger than the limit")
+
+const (
+	smallBuffer = 4 << 10  // what an idle reader keeps
+	largeBuffer = 64 << 10 // what a busy reader grows to, where a packet does not ask for more
+	quietReads  = 64       // so many reads that needed little halve the buffer
+)
+
+// Reader cuts a stream of bytes into packets, inside one buffer. The buffer grows with the bytes that have come, never
+// with a length that was only claimed, and shrinks again. A Reader is for one goroutine at a time.
+type Reader struct {
+	src  io.Reader
+	max  int // the largest packet, fixed header included, that Next returns whole
+	buf  []byte
+	r, w int // buf[r:w] was read from src and not yet returned
+
+	rest  int // bytes of a packet above the limit that are still to come
+	quiet int // reads in a row that needed less than a quarter of buf
+	err   error
+}
+
+// NewReader returns a Reader of the packets in src. A packet of more than max bytes, fixed header included, is not
+// returned whole: see [Reader.Next].
+func NewReader(src io.Reader, max int) *Reader {
+	return &Reader{src: src, max: max, buf: make([]byte, smallBuffer)}
+}
+
+// Next returns the next packet: its fixed header and its body, a view that is good until the next call. It blocks while
+// src does. The header is judged before more of the packet is read.
+//
+// A packet above the limit gives its header and an error that matches [ErrTooLarge]; read its body from [Reader.Rest],
+// or call Next again, which skips it. A header that breaks a rule gives an *[Error], for good: what follows cannot be
+// trusted. The error of src is returned as it is, and the call can be repeated, say after a time-out. [io.EOF] stands
+// for an end between two packets, [io.ErrUnexpectedEOF] for one inside a packet.
+func (r *Reader) Next() (Header, []byte, error) {
+	if r.err != nil {
+		return Header{}, nil, r.err
+	}
+	if r.rest > 0 {
+		if _, err := io.Copy(io.Discard, (*rest)(r)); err != nil {
+			return Header{}, nil, err
+		}
+	}
+	for {
+		h, n, err := ParseHeader(r.buf[r.r:r.w])
+		if err != nil {
+			r.err = err
+			return Header{}, nil, err
+		}
+		if n > 0 {
+			size := n + h.Len
+			if size > r.max {
+				r.r += n
+				r.rest = h.Len
+				return h, nil, fmt.Errorf("%s of %d bytes, limit %d: %w", h.Type, size, r.max, ErrTooLarge)
+			}
+			if r.w-r.r >= size {
+				body := r.buf[r.r+n : r.r+size : r.r+size]
+				r.r += size
+				return h, body, nil
+			}
+		}
+		if err := r.fill(); err != nil {
+			if err == io.EOF && r.r < r.w {
+				err = io.ErrUnexpectedEOF
+			}
+			return Header{}, nil, err
+		}
+	}
+}
+
+// Ready reports whether Next can return without reading from src: a whole packet is in the buffer, or a mistake.
+func (r *Reader) Ready() bool {
+	if r.err != nil {
+		return true
+	}
+	if r.rest > 0 {
+		return false
+	}
+	h, n, err := ParseHeader(r.buf[r.r:r.w])
+	return err != nil || n > 0 && (n+h.Len > r.max || r.w-r.r >= n+h.Len)
+}
+
+// Partial reports whether a packet has begun to come and is not complete.
+func (r *Reader) Partial() bool { return r.rest > 0 || r.r < r.w }
+
+// Rest reads what is left of the body of the packet for which Next returned [ErrTooLarge], then [io.EOF]. If src ends
+// before the packet does, the error is [io.ErrUnexpectedEOF]. It is good until the next call of Next.
+func (r *Reader) Rest() io.Reader { return (*rest)(r) }
+
+type rest Reader
+
+func (r *rest) Read(p []byte) (n int, err error) {
+	if r.rest == 0 {
+		return 0, io.EOF
+	}
+	p = p[:min(len(p), r.rest)]
+	if r.r < r.w {
+		n = copy(p, r.buf[r.r:r.w])
+		r.r += n
+	} else if n, err = r.src.Read(p); err == io.EOF && n < r.rest {
+		err = io.ErrUnexpectedEOF
+	}
+	r.rest -= n
+	return n, err
+}
+
+// fill reads more of src into the buffer, behind what is there.
+func (r *Reader) fill() error {
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+		if r.quiet >= quietReads && len(r.buf) > smallBuffer {
+			r.buf = make([]byte, len(r.buf)/2)
+			r.quiet = 0
+		}
+	} else if r.w == len(r.buf) && r.r > 0 {
+		r.w = copy(r.buf, r.buf[r.r:r.w])
+		r.r = 0
+	}
+	if r.w == len(r.buf) { // one packet fills it: it is below the limit, and more than half has come
+		r.grow()
+	}
+	for range 100 {
+		n, err := r.src.Read(r.buf[r.w:])
+		r.w += n
+		if n > 0 {
+			if r.w == len(r.buf) && r.r == 0 && len(r.buf) < largeBuffer {
+				r.grow() // src has more to give than fits
+			}
+			if n < len(r.buf)/4 {
+				r.quiet++
+			} else {
+				r.quiet = 0
+			}
+			return nil // an error that came with bytes comes again
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+func (r *Reader) grow() {
+	buf := make([]byte, 2*len(r.buf))
+	r.w = copy(buf, r.buf[r.r:r.w])
+	r.r, r.buf, r.quiet = 0, buf, 0
+}

@@ -1,0 +1,83 @@
+package packet
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// checkText finds the first byte of b that no UTF-8 encoded string may have (section 1.5.3). U+FEFF is a character
+// like any other [MQTT-1.5.3-3].
+func checkText(b []byte) (f fault, ok bool) {
+	for i := 0; i < len(b); {
+		c := b[i]
+		if c-1 < 0x7f { // U+0001 to U+007F
+			i++
+			continue
+		}
+		if c == 0 {
+			return fault{i, "MQTT-1.5.3-2", "has U+0000"}, false
+		}
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size <= 1 {
+			return illFormed(b, i), false
+		}
+		i += size
+	}
+	return fault{}, true
+}
+
+func illFormed(b []byte, i int) fault {
+	// ED A0 80 to ED BF BF would be the surrogates U+D800 to U+DFFF.
+	if b[i] == 0xed && i+1 < len(b) && b[i+1] >= 0xa0 {
+		return fault{i, "MQTT-1.5.3-1", "has a surrogate, which UTF-8 does not"}
+	}
+	return fault{i, "MQTT-1.5.3-1", fmt.Sprintf("is not UTF-8: unexpected byte %02x", b[i])}
+}
+
+// field cuts a string or binary field (a 16-bit length, then as many bytes) from body at byte at, and returns it with
+// the byte behind it.
+func field(t Type, body []byte, at int, name string) (value []byte, next int, err error) {
+	if len(body)-at < 2 {
+		return nil, 0, malformed(t, len(body), "1.5.3", "the packet ends in the length of the %s", name)
+	}
+	n := int(body[at])<<8 | int(body[at+1])
+	if left := len(body) - at - 2; n > left {
+		return nil, 0, malformed(t, at, "1.5.3", "length of the %s is %d, but %d bytes are left", name, n, left)
+	}
+	return body[at+2 : at+2+n : at+2+n], at + 2 + n, nil
+}
+
+// textField is field for a UTF-8 encoded string; rule is the statement that makes it one.
+func textField(t Type, body []byte, at int, name string) (value []byte, next int, err error) {
+	if value, next, err = field(t, body, at, name); err != nil {
+		return nil, 0, err
+	}
+	if f, ok := checkText(value); !ok {
+		return nil, 0, f.in(t, at+2, name)
+	}
+	return value, next, nil
+}
+
+// checkField refuses a string or binary field that is too long for its 16-bit length.
+func checkField(t Type, at int, value []byte, name string) error {
+	if len(value) > maxString {
+		return invalid(t, at, "1.5.3", "%s has %d bytes, want at most %d", name, len(value), maxString)
+	}
+	return nil
+}
+
+// checkTextField is checkField for a UTF-8 encoded string.
+func checkTextField(t Type, at int, value []byte, name string) error {
+	if err := checkField(t, at, value, name); err != nil {
+		return err
+	}
+	if f, ok := checkText(value); !ok {
+		return f.out(t, at+2, name)
+	}
+	return nil
+}
+
+func appendField(b, value []byte) []byte {
+	b = append(b, byte(len(value)>>8), byte(len(value)))
+	return append(b, value...)
+}

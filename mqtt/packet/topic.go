@@ -1,0 +1,114 @@
+package packet
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// ValidTopic reports whether t may be the topic name of a message (section 4.7): at least one character, at most
+// 65 535 bytes, UTF-8 without U+0000, and no wildcards. The error is an *[Error] that matches [ErrInvalid].
+func ValidTopic(t string) error {
+	if f, ok := checkTopic([]byte(t)); !ok {
+		return f.out(0, 0, "topic name")
+	}
+	return nil
+}
+
+// ValidFilter reports whether f may be a topic filter (section 4.7): as ValidTopic, but with wildcards: '+' for a
+// whole level, '#' as the last level. The error is an *[Error] that matches [ErrInvalid].
+func ValidFilter(f string) error {
+	if f, ok := checkFilter([]byte(f)); !ok {
+		return f.out(0, 0, "topic filter")
+	}
+	return nil
+}
+
+// checkTopic goes over a topic name once.
+func checkTopic(b []byte) (f fault, ok bool) {
+	if f, ok := checkSize(b); !ok {
+		return f, false
+	}
+	for i := 0; i < len(b); {
+		c := b[i]
+		if c == '+' || c == '#' { // [MQTT-3.3.2-2] [MQTT-4.7.1-1]
+			return fault{i, "MQTT-3.3.2-2", "has the wildcard '" + string(c) + "', which belongs in topic filters only"}, false
+		}
+		if c-1 < 0x7f {
+			i++
+			continue
+		}
+		if c == 0 {
+			return fault{i, "MQTT-4.7.3-2", "has U+0000"}, false
+		}
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size <= 1 {
+			return illFormed(b, i), false
+		}
+		i += size
+	}
+	return fault{}, true
+}
+
+// checkFilter goes over a topic filter once.
+func checkFilter(b []byte) (f fault, ok bool) {
+	if f, ok := checkSize(b); !ok {
+		return f, false
+	}
+	for i := 0; i < len(b); {
+		c := b[i]
+		switch {
+		case c == '#' && (i+1 != len(b) || i > 0 && b[i-1] != '/'):
+			return fault{i, "MQTT-4.7.1-2", "has '#' where it is not the whole last level"}, false
+		case c == '+' && (i+1 != len(b) && b[i+1] != '/' || i > 0 && b[i-1] != '/'):
+			return fault{i, "MQTT-4.7.1-3", "has '+' where it is not a whole level"}, false
+		case c-1 < 0x7f:
+			i++
+			continue
+		case c == 0:
+			return fault{i, "MQTT-4.7.3-2", "has U+0000"}, false
+		}
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size <= 1 {
+			return illFormed(b, i), false
+		}
+		i += size
+	}
+	return fault{}, true
+}
+
+func checkSize(b []byte) (f fault, ok bool) {
+	if len(b) == 0 {
+		return fault{0, "MQTT-4.7.3-1", "is empty, want at least one character"}, false
+	}
+	if len(b) > maxString {
+		return fault{maxString, "MQTT-4.7.3-3", "is longer than 65535 bytes"}, false
+	}
+	return fault{}, true
+}
+
+// Match reports whether a message with this topic name goes to a subscription with this topic filter (section 4.7).
+// Both are taken to be valid. Characters are compared as they are [MQTT-4.7.3-4]. A filter "$share/group/f" is
+// compared like f by the broker before it comes here: Match knows nothing of it.
+func Match(filter, topic string) bool {
+	// [MQTT-4.7.2-1] A wildcard in the first level does not match a topic that starts with '$'.
+	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
+		return false
+	}
+	for {
+		level, filterRest, moreFilter := strings.Cut(filter, "/")
+		if level == "#" {
+			return true
+		}
+		name, topicRest, moreTopic := strings.Cut(topic, "/")
+		if level != "+" && level != name {
+			return false
+		}
+		if !moreTopic {
+			return !moreFilter || filterRest == "#" // 4.7.1.2: "a/#" matches "a" too.
+		}
+		if !moreFilter {
+			return false
+		}
+		filter, topic = filterRest, topicRest
+	}
+}

@@ -52,7 +52,10 @@ func ParseConnack(body []byte) (Connack, error) {
 		return Connack{}, malformed(CONNACK, 0, "3.2.2.1", "acknowledge flags are %08b, want the upper seven bits 0", body[0])
 	}
 	c := Connack{SessionPresent: body[0] == 1, Code: ConnectCode(body[1])}
-	return c, c.check(malformed)
+	if err := c.check(malformed); err != nil {
+		return Connack{}, err
+	}
+	return c, nil
 }
 
 // AppendConnack appends a CONNACK packet to b.

@@ -13,15 +13,15 @@ type Connect struct {
 	KeepAlive    uint16 // seconds; 0 turns it off
 	CleanSession bool
 
-	Will        bool   // the five fields below count only if Will is set
+	Will        bool   // without it the four fields below have to be zero
 	WillTopic   []byte // a topic name
 	WillMessage []byte // at most 65 535 bytes
 	WillQoS     QoS
 	WillRetain  bool
 
-	HasUserName bool   // UserName counts only if set
+	HasUserName bool   // without it UserName has to be empty
 	UserName    []byte // UTF-8
-	HasPassword bool   // needs HasUserName
+	HasPassword bool   // needs HasUserName; without it Password has to be empty
 	Password    []byte // at most 65 535 bytes
 }
 
@@ -42,7 +42,7 @@ const (
 // without clean session is one with rule "MQTT-3.1.3-8", answered with [RefusedClientID].
 func ParseConnect(body []byte) (Connect, error) {
 	var c Connect
-	name, at, err := field(CONNECT, body, 0, "protocol name")
+	name, at, err := field(CONNECT, body, 0, "3.1.2.1", "protocol name")
 	if err != nil {
 		return Connect{}, err
 	}
@@ -74,34 +74,34 @@ func ParseConnect(body []byte) (Connect, error) {
 	c.KeepAlive = uint16(body[8])<<8 | uint16(body[9])
 
 	// [MQTT-3.1.3-1] The order of the payload is fixed.
-	if c.ClientID, at, err = textField(CONNECT, body, 10, "client identifier"); err != nil { // [MQTT-3.1.3-3] [MQTT-3.1.3-4]
+	if c.ClientID, at, err = textField(CONNECT, body, 10, "MQTT-3.1.3-3", "client identifier"); err != nil { // [MQTT-3.1.3-4]
 		return Connect{}, err
 	}
 	if len(c.ClientID) == 0 && !c.CleanSession {
 		return Connect{}, malformed(CONNECT, 10, "MQTT-3.1.3-8", "client identifier is empty without clean session")
 	}
 	if c.Will {
-		if c.WillTopic, at, err = field(CONNECT, body, at, "will topic"); err != nil { // [MQTT-3.1.2-9]
+		if c.WillTopic, at, err = field(CONNECT, body, at, "MQTT-3.1.2-9", "will topic"); err != nil {
 			return Connect{}, err
 		}
-		if f, ok := checkTopic(c.WillTopic); !ok { // [MQTT-3.1.3-10]
+		if f, ok := checkTopic(c.WillTopic, "MQTT-4.7.1-1"); !ok { // [MQTT-3.1.3-10]
 			return Connect{}, f.in(CONNECT, at-len(c.WillTopic), "will topic")
 		}
-		if c.WillMessage, at, err = field(CONNECT, body, at, "will message"); err != nil {
+		if c.WillMessage, at, err = field(CONNECT, body, at, "MQTT-3.1.2-9", "will message"); err != nil {
 			return Connect{}, err
 		}
 	}
 	if c.HasUserName {
-		if c.UserName, at, err = textField(CONNECT, body, at, "user name"); err != nil { // [MQTT-3.1.3-11]
+		if c.UserName, at, err = textField(CONNECT, body, at, "MQTT-3.1.2-19", "user name"); err != nil { // [MQTT-3.1.3-11]
 			return Connect{}, err
 		}
 	}
 	if c.HasPassword {
-		if c.Password, at, err = field(CONNECT, body, at, "password"); err != nil {
+		if c.Password, at, err = field(CONNECT, body, at, "MQTT-3.1.2-21", "password"); err != nil {
 			return Connect{}, err
 		}
 	}
-	if at != len(body) { // [MQTT-3.1.2-18] [MQTT-3.1.2-20] A field that no flag announces.
+	if at != len(body) { // [MQTT-3.1.2-11] [MQTT-3.1.2-18] [MQTT-3.1.2-20] A field that no flag announces.
 		return Connect{}, malformed(CONNECT, at, "3.1.3", "%d bytes after the last field that the connect flags announce", len(body)-at)
 	}
 	return c, nil
@@ -124,7 +124,7 @@ func AppendConnect(b []byte, c *Connect) ([]byte, error) {
 		flags |= flagCleanSession
 	}
 	if c.Will {
-		if f, ok := checkTopic(c.WillTopic); !ok {
+		if f, ok := checkTopic(c.WillTopic, "MQTT-4.7.1-1"); !ok {
 			return b, f.out(CONNECT, length+2, "will topic")
 		}
 		length += 2 + len(c.WillTopic)
@@ -168,7 +168,8 @@ func AppendConnect(b []byte, c *Connect) ([]byte, error) {
 	return b, nil
 }
 
-// checkFlags holds the rules between the connect flags, for both directions.
+// checkFlags holds the rules between the connect flags, for both directions, and between them and the fields, for
+// a packet to be sent.
 func (c *Connect) checkFlags(errorf func(Type, int, string, string, ...any) error) error {
 	switch {
 	case c.Will && !c.WillQoS.Valid():
@@ -177,8 +178,14 @@ func (c *Connect) checkFlags(errorf func(Type, int, string, string, ...any) erro
 		return errorf(CONNECT, 7, "MQTT-3.1.2-13", "will QoS is %d without a will, want 0", c.WillQoS)
 	case !c.Will && c.WillRetain:
 		return errorf(CONNECT, 7, "MQTT-3.1.2-15", "will retain is 1 without a will, want 0")
+	case !c.Will && len(c.WillTopic)+len(c.WillMessage) > 0:
+		return errorf(CONNECT, 7, "MQTT-3.1.2-11", "will topic or will message without a will")
 	case !c.HasUserName && c.HasPassword:
 		return errorf(CONNECT, 7, "MQTT-3.1.2-22", "password without a user name")
+	case !c.HasUserName && len(c.UserName) > 0:
+		return errorf(CONNECT, 7, "MQTT-3.1.2-18", "user name without its flag")
+	case !c.HasPassword && len(c.Password) > 0:
+		return errorf(CONNECT, 7, "MQTT-3.1.2-20", "password without its flag")
 	}
 	return nil
 }

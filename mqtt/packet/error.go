@@ -18,7 +18,8 @@ type Error struct {
 
 	// Offset is the byte that breaks the rule, counted in the slice that the failing function was given: from the
 	// packet's first byte for ParseHeader, from the first byte behind the fixed header for ParseX and AppendX,
-	// from the string's first byte for ValidTopic and ValidFilter.
+	// from the string's first byte for ValidTopic and ValidFilter. Where ParseX or AppendX finds the mistake in the
+	// fixed header, or the packet as a whole too long, it is 0.
 	Offset int
 
 	// Rule is the statement, such as "MQTT-3.3.1-4", or the section, such as "3.4.1", where no statement is numbered.

@@ -13,10 +13,10 @@ type Header struct {
 	Len   int   // Remaining Length: the bytes behind the fixed header, 0 to MaxRemainingLength
 }
 
-// bodyLen has, for each type, the least and the most bytes that can follow the fixed header, and the section that says so.
+// bodyLen has, for each type, the least and the most bytes that can follow the fixed header, and the rule that says so.
 var bodyLen = [16]struct {
 	min, max int
-	section  string
+	rule     string
 }{
 	CONNECT:     {12, MaxRemainingLength, "3.1"},
 	CONNACK:     {2, 2, "3.2.1"},
@@ -25,9 +25,9 @@ var bodyLen = [16]struct {
 	PUBREC:      {2, 2, "3.5.1"},
 	PUBREL:      {2, 2, "3.6.1"},
 	PUBCOMP:     {2, 2, "3.7.1"},
-	SUBSCRIBE:   {6, MaxRemainingLength, "3.8.3"},
-	SUBACK:      {3, MaxRemainingLength, "3.9.3"},
-	UNSUBSCRIBE: {5, MaxRemainingLength, "3.10.3"},
+	SUBSCRIBE:   {6, MaxRemainingLength, "MQTT-3.8.3-3"},
+	SUBACK:      {3, MaxRemainingLength, "MQTT-3.8.4-5"},
+	UNSUBSCRIBE: {5, MaxRemainingLength, "MQTT-3.10.3-2"},
 	UNSUBACK:    {2, 2, "3.11.1"},
 	PINGREQ:     {0, 0, "3.12.1"},
 	PINGRESP:    {0, 0, "3.13.1"},
@@ -52,7 +52,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	}
 	t, flags := Type(b[0]>>4), b[0]&0x0f
 	if t == PUBLISH {
-		if err := checkPublishFlags(flags, malformed); err != nil {
+		if err := checkPublishFlags(flags); err != nil {
 			return Header{}, 0, err
 		}
 	} else if t == 0 || t == 15 {
@@ -95,7 +95,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		if limit.max != limit.min {
 			want = "want at least"
 		}
-		return Header{}, 0, malformed(t, 1, limit.section, "Remaining Length is %d, %s %d", length, want, limit.min)
+		return Header{}, 0, malformed(t, 1, limit.rule, "Remaining Length is %d, %s %d", length, want, limit.min)
 	}
 	return Header{Type: t, Flags: flags, Len: length}, n, nil
 }

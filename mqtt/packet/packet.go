@@ -17,7 +17,7 @@
 // the value is good for as long as the bytes are. AppendX appends the whole packet, fixed header included, to b
 // and returns the longer slice; on an error it returns b as it was. AppendX refuses what ParseX would refuse.
 //
-// Every error is an *[Error]. It names the rule that is broken and the byte that breaks it, and matches
+// Every error about a packet is an *[Error]. It names the rule that is broken and the byte that breaks it, and matches
 // [ErrMalformed] (bytes that came) or [ErrInvalid] (a value that was to be sent).
 package packet
 

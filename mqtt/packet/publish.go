@@ -16,15 +16,15 @@ type Publish struct {
 
 // ParsePublish reads the body of a PUBLISH whose fixed header had these flags. Topic and Payload are views into body.
 func ParsePublish(flags uint8, body []byte) (Publish, error) {
-	if err := checkPublishFlags(flags, malformed); err != nil {
+	if err := checkPublishFlags(flags); err != nil {
 		return Publish{}, err
 	}
 	p := Publish{Dup: flags&0b1000 != 0, QoS: QoS(flags >> 1 & 3), Retain: flags&1 != 0}
-	topic, at, err := field(PUBLISH, body, 0, "topic name") // [MQTT-3.3.2-1] The topic name comes first.
+	topic, at, err := field(PUBLISH, body, 0, "MQTT-3.3.2-1", "topic name") // The topic name comes first.
 	if err != nil {
 		return Publish{}, err
 	}
-	if f, ok := checkTopic(topic); !ok {
+	if f, ok := checkTopic(topic, "MQTT-3.3.2-2"); !ok {
 		return Publish{}, f.in(PUBLISH, 2, "topic name")
 	}
 	p.Topic = topic
@@ -47,7 +47,7 @@ func AppendPublish(b []byte, p *Publish) ([]byte, error) {
 	if p.QoS > QoS2 || p.QoS == 0 && (p.Dup || p.ID != 0) || p.QoS > 0 && p.ID == 0 {
 		return b, p.flagError()
 	}
-	if f, ok := checkTopic(p.Topic); !ok {
+	if f, ok := checkTopic(p.Topic, "MQTT-3.3.2-2"); !ok {
 		return b, f.out(PUBLISH, 2, "topic name")
 	}
 	length := 2 + len(p.Topic) + len(p.Payload)
@@ -86,12 +86,12 @@ func (p *Publish) flagError() error {
 }
 
 // checkPublishFlags holds the rules of section 3.3.1, for a fixed header that came.
-func checkPublishFlags(flags uint8, errorf func(Type, int, string, string, ...any) error) error {
+func checkPublishFlags(flags uint8) error {
 	if flags&0b0110 == 0b0110 { // [MQTT-3.3.1-4]
-		return errorf(PUBLISH, 0, "MQTT-3.3.1-4", "QoS is 3, want 0, 1 or 2")
+		return malformed(PUBLISH, 0, "MQTT-3.3.1-4", "QoS is 3, want 0, 1 or 2")
 	}
 	if flags&0b1110 == 0b1000 { // [MQTT-3.3.1-2]
-		return errorf(PUBLISH, 0, "MQTT-3.3.1-2", "DUP is 1 at QoS 0, want 0")
+		return malformed(PUBLISH, 0, "MQTT-3.3.1-2", "DUP is 1 at QoS 0, want 0")
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ const (
 	quietReads  = 64       // so many reads that needed little halve the buffer
 )
 
-// Reader cuts a stream of bytes into packets, inside one buffer. The buffer grows with the bytes that have come, never
-// with a length that was only claimed, and shrinks again. A Reader is for one goroutine at a time.
+// Reader cuts a stream of bytes into packets, inside one buffer. The buffer doubles when the bytes that have come fill
+// it, never for a length that was only claimed, and shrinks again. A Reader is for one goroutine at a time.
 type Reader struct {
 	src  io.Reader
 	max  int // the largest packet, fixed header included, that Next returns whole
@@ -24,7 +24,7 @@ type Reader struct {
 	r, w int // buf[r:w] was read from src and not yet returned
 
 	rest  int // bytes of a packet above the limit that are still to come
-	quiet int // reads in a row that needed less than a quarter of buf
+	quiet int // reads in a row after which less than a quarter of buf was in use
 	err   error
 }
 
@@ -83,15 +83,16 @@ func (r *Reader) Ready() bool {
 	if r.err != nil {
 		return true
 	}
-	if r.rest > 0 {
+	if r.rest > r.w-r.r {
 		return false
 	}
-	h, n, err := ParseHeader(r.buf[r.r:r.w])
-	return err != nil || n > 0 && (n+h.Len > r.max || r.w-r.r >= n+h.Len)
+	b := r.buf[r.r+r.rest : r.w]
+	h, n, err := ParseHeader(b)
+	return err != nil || n > 0 && (n+h.Len > r.max || n+h.Len <= len(b))
 }
 
-// Partial reports whether a packet has begun to come and is not complete.
-func (r *Reader) Partial() bool { return r.rest > 0 || r.r < r.w }
+// Partial reports whether Next would start inside a packet that has begun to come and is not complete.
+func (r *Reader) Partial() bool { return (r.rest > 0 || r.r < r.w) && !r.Ready() }
 
 // Rest reads what is left of the body of the packet for which Next returned [ErrTooLarge], then [io.EOF]. If src ends
 // before the packet does, the error is [io.ErrUnexpectedEOF]. It is good until the next call of Next.
@@ -103,11 +104,13 @@ func (r *rest) Read(p []byte) (n int, err error) {
 	if r.rest == 0 {
 		return 0, io.EOF
 	}
-	p = p[:min(len(p), r.rest)]
+	if p = p[:min(len(p), r.rest)]; len(p) == 0 {
+		return 0, nil
+	}
 	if r.r < r.w {
 		n = copy(p, r.buf[r.r:r.w])
 		r.r += n
-	} else if n, err = r.src.Read(p); err == io.EOF && n < r.rest {
+	} else if n, err = read(r.src, p); err == io.EOF && n < r.rest {
 		err = io.ErrUnexpectedEOF
 	}
 	r.rest -= n
@@ -126,28 +129,33 @@ func (r *Reader) fill() error {
 		r.w = copy(r.buf, r.buf[r.r:r.w])
 		r.r = 0
 	}
-	if r.w == len(r.buf) { // one packet fills it: it is below the limit, and more than half has come
+	if r.w == len(r.buf) { // a packet below the limit fills it, and more is to come
 		r.grow()
 	}
+	n, err := read(r.src, r.buf[r.w:])
+	if n == 0 {
+		return err
+	}
+	r.w += n
+	if r.w == len(r.buf) && r.r == 0 && len(r.buf) < largeBuffer {
+		r.grow() // src has more to give than fits
+	}
+	if r.w-r.r < len(r.buf)/4 {
+		r.quiet++
+	} else {
+		r.quiet = 0
+	}
+	return nil // an error that came with bytes comes again
+}
+
+// read reads at least one byte, or gives the reason why not: a src that gives neither bytes nor an error ends it too.
+func read(src io.Reader, p []byte) (n int, err error) {
 	for range 100 {
-		n, err := r.src.Read(r.buf[r.w:])
-		r.w += n
-		if n > 0 {
-			if r.w == len(r.buf) && r.r == 0 && len(r.buf) < largeBuffer {
-				r.grow() // src has more to give than fits
-			}
-			if n < len(r.buf)/4 {
-				r.quiet++
-			} else {
-				r.quiet = 0
-			}
-			return nil // an error that came with bytes comes again
-		}
-		if err != nil {
-			return err
+		if n, err = src.Read(p); n > 0 || err != nil {
+			return n, err
 		}
 	}
-	return io.ErrNoProgress
+	return 0, io.ErrNoProgress
 }
 
 func (r *Reader) grow() {

@@ -20,7 +20,10 @@ func ParseSuback(body []byte) (Suback, error) {
 		return Suback{}, malformed(SUBACK, len(body), "3.9.2", "the packet ends in the packet identifier")
 	}
 	s := Suback{ID: uint16(body[0])<<8 | uint16(body[1]), Codes: body[2:]}
-	return s, s.check(malformed)
+	if err := s.check(malformed); err != nil {
+		return Suback{}, err
+	}
+	return s, nil
 }
 
 // AppendSuback appends a SUBACK packet to b.

@@ -31,7 +31,7 @@ func (r Requests) Add(filter string, q QoS) Requests {
 func (r Requests) All() iter.Seq2[[]byte, QoS] {
 	return func(yield func([]byte, QoS) bool) {
 		for at := 0; at < len(r); {
-			filter, next, err := field(SUBSCRIBE, r, at, "")
+			filter, next, err := field(SUBSCRIBE, r, at, "", "")
 			if err != nil || next == len(r) || !yield(filter, QoS(r[next])) {
 				return
 			}
@@ -61,7 +61,7 @@ func ParseSubscribe(body []byte) (Subscribe, error) {
 		return Subscribe{}, malformed(SUBSCRIBE, 2, "MQTT-3.8.3-3", "no topic filter, want at least one")
 	}
 	for at := 2; at < len(body); at++ {
-		filter, next, err := field(SUBSCRIBE, body, at, "topic filter")
+		filter, next, err := field(SUBSCRIBE, body, at, "3.8.3", "topic filter")
 		if err != nil {
 			return Subscribe{}, err
 		}
@@ -81,17 +81,16 @@ func ParseSubscribe(body []byte) (Subscribe, error) {
 
 // AppendSubscribe appends a SUBSCRIBE packet to b.
 func AppendSubscribe(b []byte, s *Subscribe) ([]byte, error) {
-	start := len(b)
 	if err := checkLength(SUBSCRIBE, 2+len(s.Requests)); err != nil {
 		return b, err
 	}
-	b = appendHeader(b, byte(SUBSCRIBE)<<4|fixedFlags(SUBSCRIBE), 2+len(s.Requests))
-	body := len(b)
-	b = append(b, byte(s.ID>>8), byte(s.ID))
-	b = append(b, s.Requests...)
-	if _, err := ParseSubscribe(b[body:]); err != nil {
+	longer := appendHeader(b, byte(SUBSCRIBE)<<4|fixedFlags(SUBSCRIBE), 2+len(s.Requests))
+	body := len(longer)
+	longer = append(longer, byte(s.ID>>8), byte(s.ID))
+	longer = append(longer, s.Requests...)
+	if _, err := ParseSubscribe(longer[body:]); err != nil {
 		err.(*Error).sent = true
-		return b[:start], err
+		return b, err
 	}
-	return b, nil
+	return longer, nil
 }

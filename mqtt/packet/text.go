@@ -28,17 +28,17 @@ func checkText(b []byte) (f fault, ok bool) {
 
 func illFormed(b []byte, i int) fault {
 	// ED A0 80 to ED BF BF would be the surrogates U+D800 to U+DFFF.
-	if b[i] == 0xed && i+1 < len(b) && b[i+1] >= 0xa0 {
+	if b[i] == 0xed && i+2 < len(b) && b[i+1]&0xe0 == 0xa0 && b[i+2]&0xc0 == 0x80 {
 		return fault{i, "MQTT-1.5.3-1", "has a surrogate, which UTF-8 does not"}
 	}
 	return fault{i, "MQTT-1.5.3-1", fmt.Sprintf("is not UTF-8: unexpected byte %02x", b[i])}
 }
 
 // field cuts a string or binary field (a 16-bit length, then as many bytes) from body at byte at, and returns it with
-// the byte behind it.
-func field(t Type, body []byte, at int, name string) (value []byte, next int, err error) {
+// the byte behind it. rule is the statement that asks for the field, for the error if it is not there.
+func field(t Type, body []byte, at int, rule, name string) (value []byte, next int, err error) {
 	if len(body)-at < 2 {
-		return nil, 0, malformed(t, len(body), "1.5.3", "the packet ends in the length of the %s", name)
+		return nil, 0, malformed(t, len(body), rule, "the packet ends before the length of the %s", name)
 	}
 	n := int(body[at])<<8 | int(body[at+1])
 	if left := len(body) - at - 2; n > left {
@@ -47,9 +47,9 @@ func field(t Type, body []byte, at int, name string) (value []byte, next int, er
 	return body[at+2 : at+2+n : at+2+n], at + 2 + n, nil
 }
 
-// textField is field for a UTF-8 encoded string; rule is the statement that makes it one.
-func textField(t Type, body []byte, at int, name string) (value []byte, next int, err error) {
-	if value, next, err = field(t, body, at, name); err != nil {
+// textField is field for a UTF-8 encoded string.
+func textField(t Type, body []byte, at int, rule, name string) (value []byte, next int, err error) {
+	if value, next, err = field(t, body, at, rule, name); err != nil {
 		return nil, 0, err
 	}
 	if f, ok := checkText(value); !ok {

@@ -8,7 +8,7 @@ import (
 // ValidTopic reports whether t may be the topic name of a message (section 4.7): at least one character, at most
 // 65 535 bytes, UTF-8 without U+0000, and no wildcards. The error is an *[Error] that matches [ErrInvalid].
 func ValidTopic(t string) error {
-	if f, ok := checkTopic([]byte(t)); !ok {
+	if f, ok := checkTopic([]byte(t), "MQTT-4.7.1-1"); !ok {
 		return f.out(0, 0, "topic name")
 	}
 	return nil
@@ -23,15 +23,15 @@ func ValidFilter(f string) error {
 	return nil
 }
 
-// checkTopic goes over a topic name once.
-func checkTopic(b []byte) (f fault, ok bool) {
+// checkTopic goes over a topic name once. wildcard is the statement that forbids wildcards where the name stands.
+func checkTopic(b []byte, wildcard string) (f fault, ok bool) {
 	if f, ok := checkSize(b); !ok {
 		return f, false
 	}
 	for i := 0; i < len(b); {
 		c := b[i]
-		if c == '+' || c == '#' { // [MQTT-3.3.2-2] [MQTT-4.7.1-1]
-			return fault{i, "MQTT-3.3.2-2", "has the wildcard '" + string(c) + "', which belongs in topic filters only"}, false
+		if c == '+' || c == '#' {
+			return fault{i, wildcard, "has the wildcard '" + string(c) + "', which belongs in topic filters only"}, false
 		}
 		if c-1 < 0x7f {
 			i++

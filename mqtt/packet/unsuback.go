@@ -8,11 +8,11 @@ type Unsuback struct {
 	ID uint16 // that of the UNSUBSCRIBE [MQTT-3.10.4-4]
 }
 
-// ParseUnsuback reads the body of a UNSUBACK.
+// ParseUnsuback reads the body of an UNSUBACK.
 func ParseUnsuback(body []byte) (Unsuback, error) {
 	id, err := parseID(UNSUBACK, "3.11.1", body)
 	return Unsuback{ID: id}, err
 }
 
-// AppendUnsuback appends a UNSUBACK packet to b.
+// AppendUnsuback appends an UNSUBACK packet to b.
 func AppendUnsuback(b []byte, p *Unsuback) ([]byte, error) { return appendID(b, UNSUBACK, p.ID) }

@@ -30,7 +30,7 @@ func (f Filters) Add(filter string) Filters {
 func (f Filters) All() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for at := 0; at < len(f); {
-			filter, next, err := field(UNSUBSCRIBE, f, at, "")
+			filter, next, err := field(UNSUBSCRIBE, f, at, "", "")
 			if err != nil || !yield(filter) {
 				return
 			}
@@ -52,7 +52,7 @@ func ParseUnsubscribe(body []byte) (Unsubscribe, error) {
 		return Unsubscribe{}, malformed(UNSUBSCRIBE, 2, "MQTT-3.10.3-2", "no topic filter, want at least one")
 	}
 	for at := 2; at < len(body); {
-		filter, next, err := field(UNSUBSCRIBE, body, at, "topic filter")
+		filter, next, err := field(UNSUBSCRIBE, body, at, "3.10.3", "topic filter")
 		if err != nil {
 			return Unsubscribe{}, err
 		}
@@ -66,17 +66,16 @@ func ParseUnsubscribe(body []byte) (Unsubscribe, error) {
 
 // AppendUnsubscribe appends an UNSUBSCRIBE packet to b.
 func AppendUnsubscribe(b []byte, u *Unsubscribe) ([]byte, error) {
-	start := len(b)
 	if err := checkLength(UNSUBSCRIBE, 2+len(u.Filters)); err != nil {
 		return b, err
 	}
-	b = appendHeader(b, byte(UNSUBSCRIBE)<<4|fixedFlags(UNSUBSCRIBE), 2+len(u.Filters))
-	body := len(b)
-	b = append(b, byte(u.ID>>8), byte(u.ID))
-	b = append(b, u.Filters...)
-	if _, err := ParseUnsubscribe(b[body:]); err != nil {
+	longer := appendHeader(b, byte(UNSUBSCRIBE)<<4|fixedFlags(UNSUBSCRIBE), 2+len(u.Filters))
+	body := len(longer)
+	longer = append(longer, byte(u.ID>>8), byte(u.ID))
+	longer = append(longer, u.Filters...)
+	if _, err := ParseUnsubscribe(longer[body:]); err != nil {
 		err.(*Error).sent = true
-		return b[:start], err
+		return b, err
 	}
-	return b, nil
+	return longer, nil
 }

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	helpWidth  = 80
+	helpColumn = 31 // where the text on an option starts
+)
+
+// Help returns the help text: no line is longer than 80 columns.
+func (t *Table) Help() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s - %s\n\nUsage:\n  %[1]s %[3]s\n", t.Program, t.Summary, t.Usage)
+	if len(t.Examples) > 0 {
+		b.WriteString("\nExamples:\n")
+		for _, line := range t.Examples {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+	}
+	for i, g := range t.Groups {
+		fmt.Fprintf(&b, "\n%s:\n", g.Title)
+		options := g.Options
+		if i == len(t.Groups)-1 {
+			options = append(options[:len(options):len(options)], common()...)
+		}
+		for _, o := range options {
+			writeOption(&b, o)
+		}
+	}
+	options := t.options()
+	first := t.Variable(options[0].Name)
+	if second := options[1].Name; second != "help" {
+		first += ", " + t.Variable(second)
+	}
+	notes := append([]string{"Every option can come from the environment: " + first + ", ... A flag wins over the variable; " +
+		"an empty variable counts as unset."}, t.Notes...)
+	for _, note := range notes {
+		b.WriteByte('\n')
+		for _, line := range wrap(note, helpWidth) {
+			fmt.Fprintln(&b, line)
+		}
+	}
+	return b.String()
+}
+
+func writeOption(b *strings.Builder, o Option) {
+	left := "      --" + o.Name
+	if o.Letter != "" {
+		left = "  -" + o.Letter + ", --" + o.Name
+	}
+	if o.Metavar != "" {
+		left += " " + o.Metavar
+	}
+	lines := wrap(o.Help, helpWidth-helpColumn)
+	if len(left) >= helpColumn {
+		fmt.Fprintln(b, left)
+		left = ""
+	}
+	for i, line := range lines {
+		line = fmt.Sprintf("%-*s%s", helpColumn, left, line)
+		left = ""
+		if i == len(lines)-1 && o.Default != "" {
+			preset := "[default: " + o.Default + "]"
+			if len(line)+2+len(preset) > helpWidth {
+				fmt.Fprintln(b, line)
+				line = ""
+			}
+			line += strings.Repeat(" ", helpWidth-len(line)-len(preset)) + preset
+		}
+		fmt.Fprintln(b, line)
+	}
+}
+
+// wrap cuts s at spaces into lines of at most width characters. Only a word that is longer makes a longer line.
+func wrap(s string, width int) []string {
+	var lines []string
+	var line string
+	for _, w := range strings.Fields(s) {
+		switch {
+		case line == "":
+			line = w
+		case len(line)+1+len(w) <= width:
+			line += " " + w
+		default:
+			lines = append(lines, line)
+			line = w
+		}
+	}
+	return append(lines, line)
+}

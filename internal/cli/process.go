@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+)
+
+// Process is what an operating system gives to a program. Tests and the demonstration give it, too.
+type Process struct {
+	Args           []string // without the program's name
+	Getenv         func(variable string) string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Signals        <-chan os.Signal // SIGINT and SIGTERM; nil: none come
+	Terminal       bool             // Stdout is a terminal: control characters must not reach it
+	TerminalInput  bool             // Stdin is a terminal
+}
+
+// OS returns the real one. From then on SIGINT and SIGTERM come through Signals only, and SIGPIPE not at all: to write
+// to a closed pipe is an error that can be handled, after which there is time for a DISCONNECT.
+func OS() *Process {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE)
+	return &Process{
+		Args:          os.Args[1:],
+		Getenv:        os.Getenv,
+		Stdin:         os.Stdin,
+		Stdout:        os.Stdout,
+		Stderr:        os.Stderr,
+		Signals:       signals,
+		Terminal:      isTerminal(os.Stdout),
+		TerminalInput: isTerminal(os.Stdin),
+	}
+}
+
+// isTerminal reports whether f is a character device that is not the null device.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}
+
+// Version returns the version of the program and what it was built with.
+func Version() string {
+	version := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return version + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
+}

@@ -1,0 +1,427 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+// Client is one MQTT client: a session and the connections that serve it. Its methods can be called from any goroutine,
+// before, during and after Run. A Client has Run's goroutine, which reads, and one more, which writes.
+type Client struct {
+	cfg   Config
+	seed  maphash.Seed
+	epoch time.Time // all times are durations since then: wall clocks jump
+
+	mu      sync.Mutex // guards what follows; never held across anything that blocks
+	session *session
+	link    *link // the connection, once CONNACK accepted; nil: offline
+	running bool
+	closing bool          // Shutdown was called: nothing more is accepted
+	over    error         // not nil: Run has returned or never will; nothing happens any more
+	changed chan struct{} // closed at the next change that somebody may wait for; made when somebody does
+	routing routing
+	free    []*flow // that ended well, to be used again
+	room    roomQueue
+	stats   Stats
+	events  []func()        // for Trace, to be called without the lock
+	touched []*Subscription // that got messages, to be woken
+
+	shutdown chan struct{} // closed by Shutdown when all is drained
+}
+
+// New checks cfg and returns a client that does nothing until Run. Its error matches [packet.ErrInvalid].
+func New(cfg Config) (*Client, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg:      cfg,
+		seed:     maphash.MakeSeed(),
+		epoch:    time.Now(),
+		session:  newSession(cfg.Inflight, cfg.SubscribeBatch),
+		routing:  routing{routes: map[string]*route{}, limit: cfg.Inbox, roomy: make(chan struct{}, 1)},
+		shutdown: make(chan struct{}),
+	}
+	// Whatever CONNECT may not have is found now, and not at the first attempt.
+	if _, err := c.appendConnect(nil, "", nil); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// now is the time since the client was made. It does not jump.
+func (c *Client) now() time.Duration { return time.Since(c.epoch) }
+
+// Run connects, and connects again after each loss, until ctx ends, Shutdown is done, or Config.Retry says that an
+// error is final. It returns ctx.Err(), nil, or that error. It can be called once.
+//
+// When ctx ends, DISCONNECT is sent if the server takes it within 200 ms, so that no will is published, and the
+// connection is closed. Whatever Publish, Ready or a message loop then still waits for ends with an error that matches
+// [ErrClosed].
+func (c *Client) Run(ctx context.Context) error {
+	c.mu.Lock()
+	if c.running || c.over != nil {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	c.running = true
+	c.mu.Unlock()
+
+	err := c.run(ctx)
+	c.end(err)
+	return err
+}
+
+func (c *Client) run(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		if f := c.cfg.Trace.Connecting; f != nil {
+			f(attempt)
+		}
+		up, err := c.connect(ctx)
+		select {
+		case <-c.shutdown:
+			return nil
+		default:
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if up >= c.cfg.Backoff.Stable {
+			attempt = 0
+		}
+		retry := c.cfg.Retry(err)
+		wait := time.Duration(0)
+		if retry {
+			wait = c.cfg.Backoff.wait(max(attempt, 1))
+		}
+		if f := c.cfg.Trace.Disconnected; f != nil {
+			f(err, retry, wait)
+		}
+		if !retry {
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-c.shutdown:
+			timer.Stop()
+			return nil
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// wait draws the pause after the n-th attempt in a row.
+func (b *Backoff) wait(n int) time.Duration {
+	top := b.Max
+	if n-1 < 40 && b.Min<<(n-1) < b.Max && b.Min<<(n-1) > 0 {
+		top = b.Min << (n - 1)
+	}
+	return max(b.Floor, rand.N(top+1))
+}
+
+// connect makes one attempt and serves the connection until it ends. It returns why it ended, and for how long it was up.
+func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
+	dialing, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // one bound for all, from Dial to CONNACK
+	defer cancel()
+	conn, err := c.cfg.Dial(dialing)
+	if err != nil {
+		if dialing.Err() != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: not connected within %v: %w", ErrTimeout, c.cfg.Timeout, err)
+		}
+		return 0, err
+	}
+	l := newLink(c, conn)
+	stop := context.AfterFunc(dialing, func() { l.fail(dialing.Err()) })
+	present, err := c.handshake(dialing, l)
+	if !stop() && err == nil { // CONNACK and the end of ctx in the same instant: it is the end
+		err = dialing.Err()
+	}
+	expired := dialing.Err() != nil && ctx.Err() == nil
+	cancel()
+	if err != nil {
+		l.close()
+		if expired {
+			err = fmt.Errorf("%w: no CONNACK within %v", ErrTimeout, c.cfg.Timeout)
+		}
+		return 0, err
+	}
+	began := c.now()
+	err = c.serve(ctx, l, present)
+	return c.now() - began, err
+}
+
+// handshake sends CONNECT and waits for CONNACK. Nothing else is sent before it.
+func (c *Client) handshake(ctx context.Context, l *link) (present bool, err error) {
+	var user string
+	var password []byte
+	if c.cfg.Credentials != nil {
+		if user, password, err = c.cfg.Credentials(ctx); err != nil {
+			return false, err
+		}
+	}
+	b, err := c.appendConnect(nil, user, password) // [MQTT-3.1.0-1] first, [MQTT-3.1.0-2] and once
+	if err != nil {
+		return false, err
+	}
+	if _, err := l.conn.Write(b); err != nil {
+		return false, hungUp(err)
+	}
+	l.count(len(b))
+	h, body, err := l.reader.Next()
+	if err != nil {
+		return false, hungUp(err)
+	}
+	if h.Type != packet.CONNACK {
+		return false, &protocolError{violation(h.Type, "MQTT-3.2.0-1", "the first packet from the server is not CONNACK")}
+	}
+	ack, err := packet.ParseConnack(body)
+	if err != nil {
+		return false, &protocolError{err}
+	}
+	if ack.Code != packet.Accepted {
+		return false, &ConnectError{ack.Code}
+	}
+	if ack.SessionPresent && c.cfg.CleanSession {
+		return false, &protocolError{violation(packet.CONNACK, "MQTT-3.2.2-1", "session present is 1 after a CONNECT with clean session")}
+	}
+	return ack.SessionPresent, nil
+}
+
+// appendConnect appends the CONNECT of this client.
+func (c *Client) appendConnect(b []byte, user string, password []byte) ([]byte, error) {
+	p := packet.Connect{
+		ClientID:     []byte(c.cfg.ClientID),
+		CleanSession: c.cfg.CleanSession,
+		HasUserName:  user != "" || password != nil,
+		UserName:     []byte(user),
+		HasPassword:  password != nil,
+		Password:     password,
+	}
+	if c.cfg.KeepAlive > 0 {
+		p.KeepAlive = uint16(c.cfg.KeepAlive / time.Second)
+	}
+	if w := c.cfg.Will; w != nil {
+		p.Will, p.WillTopic, p.WillMessage, p.WillQoS, p.WillRetain = true, []byte(w.Topic), w.Payload, w.QoS, w.Retain
+	}
+	return packet.AppendConnect(b, &p)
+}
+
+// serve reads a connection that was accepted, until it ends, and returns why.
+func (c *Client) serve(ctx context.Context, l *link, present bool) error {
+	if f := c.cfg.Trace.Connected; f != nil {
+		f(present)
+	}
+	c.mu.Lock()
+	c.link = l
+	c.stats.Connects++
+	c.session.connected(present)
+	c.settle()
+	c.mu.Unlock()
+
+	l.start()
+	stop := context.AfterFunc(ctx, l.stop)
+	err := c.read(l)
+	stop()
+	err = l.end(err)
+	if err != nil {
+		err = &lostError{err}
+	}
+
+	c.mu.Lock()
+	c.link = nil
+	c.stats.BytesIn += l.in.Load()
+	c.stats.BytesOut += l.out.Load()
+	cause := err
+	if cause == nil {
+		cause = ErrClosed
+	}
+	c.session.disconnected(cause)
+	c.settle()
+	c.mu.Unlock()
+	return err
+}
+
+// Ready waits until the client is connected. It returns ctx.Err() if ctx ends first, and an error that matches
+// [ErrClosed], with the cause, if Run has returned.
+func (c *Client) Ready(ctx context.Context) error {
+	return c.await(ctx, func() (bool, error) { return c.link != nil, nil })
+}
+
+// await waits until done, which is called with the lock held, says so.
+func (c *Client) await(ctx context.Context, done func() (bool, error)) error {
+	for {
+		c.mu.Lock()
+		if ok, err := done(); ok || err != nil {
+			c.mu.Unlock()
+			return err
+		}
+		if c.over != nil {
+			c.mu.Unlock()
+			return c.over
+		}
+		if c.changed == nil {
+			c.changed = make(chan struct{})
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Shutdown ends the client in good order, like http.Server: nothing more is accepted, what was accepted is delivered,
+// held messages are acknowledged, DISCONNECT is sent, Run returns nil. Messages that no loop has taken stay with the
+// server. If ctx ends first, or a message fails, Shutdown returns an error that says how many are left, and Run returns
+// all the same. Without a Run it ends the client at once.
+func (c *Client) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	c.closing = true
+	c.room.wakeAll()
+	if !c.running && c.over == nil {
+		c.mu.Unlock()
+		c.end(nil)
+		return nil
+	}
+	c.mu.Unlock()
+	err := c.await(ctx, func() (bool, error) {
+		return c.over != nil || c.session.open() == 0 && c.stats.Held == 0, nil
+	})
+	c.mu.Lock()
+	if c.over != nil {
+		c.mu.Unlock()
+		return nil
+	}
+	if err != nil {
+		err = fmt.Errorf("%d messages not delivered, %d received ones not acknowledged: %w", c.session.open(), c.stats.Held, err)
+	}
+	select {
+	case <-c.shutdown:
+	default:
+		close(c.shutdown)
+	}
+	l := c.link
+	c.mu.Unlock()
+	if l != nil {
+		l.stop()
+	}
+	c.await(context.WithoutCancel(ctx), func() (bool, error) { return c.over != nil, nil })
+	return err
+}
+
+// Stats returns the client's counts.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Online = c.link != nil
+	s.Pending = c.session.open()
+	s.Inflight = c.session.sent.n + c.session.released.n
+	s.InboxBytes = c.routing.bytes
+	if c.link != nil {
+		s.BytesIn += c.link.in.Load()
+		s.BytesOut += c.link.out.Load()
+	}
+	return s
+}
+
+// end is the end of everything: Run returns err.
+func (c *Client) end(err error) {
+	c.mu.Lock()
+	c.over = ErrClosed
+	if err != nil {
+		c.over = &closedError{err}
+	}
+	c.session.end(c.over)
+	c.settle()
+	c.room.wakeAll()
+	for _, w := range c.session.wishes {
+		for _, s := range w.subs {
+			s.wake()
+		}
+	}
+	c.mu.Unlock()
+}
+
+// settle passes on what the session has done: it ends deliveries, and wakes whoever waits. The lock is held.
+func (c *Client) settle() {
+	s := c.session
+	for i, f := range s.finished {
+		s.finished[i] = nil
+		if f.err == nil {
+			c.stats.Done++
+		} else {
+			c.stats.Failed++
+		}
+		c.settleFlow(f)
+	}
+	s.finished = s.finished[:0]
+	for i, sub := range c.touched {
+		c.touched[i] = nil
+		sub.touched = false
+		sub.wake()
+	}
+	c.touched = c.touched[:0]
+	c.room.offer(c)
+	if c.link != nil && len(s.out) > 0 {
+		c.link.flush()
+	}
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}
+
+// hungUp is the error of a connection that ended before CONNACK.
+func hungUp(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, packet.ErrTooLarge), errors.Is(err, packet.ErrMalformed):
+		return &protocolError{err}
+	case err == io.EOF, err == io.ErrUnexpectedEOF, errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe),
+		errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout():
+		return &hungUpError{err}
+	}
+	return err // an alert of TLS, for example: its text says more
+}
+
+type hungUpError struct{ cause error }
+
+func (e *hungUpError) Error() string {
+	return ErrHungUp.Error() + " [MQTT-3.2.2-6]: " + e.cause.Error()
+}
+func (e *hungUpError) Unwrap() []error { return []error{ErrHungUp, e.cause} }
+
+type lostError struct{ cause error }
+
+func (e *lostError) Error() string {
+	if e.cause == io.EOF {
+		return ErrLost.Error() + ": the server closed it"
+	}
+	return ErrLost.Error() + ": " + e.cause.Error()
+}
+func (e *lostError) Unwrap() []error { return []error{ErrLost, e.cause} }
+
+type protocolError struct{ cause error }
+
+func (e *protocolError) Error() string   { return ErrProtocol.Error() + ": " + e.cause.Error() }
+func (e *protocolError) Unwrap() []error { return []error{ErrProtocol, e.cause} }
+
+type closedError struct{ cause error }
+
+func (e *closedError) Error() string   { return ErrClosed.Error() + ": " + e.cause.Error() }
+func (e *closedError) Unwrap() []error { return []error{ErrClosed, e.cause} }

@@ -1,0 +1,92 @@
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+// setDefaults checks cfg and fills in what was left zero.
+func (cfg *Config) setDefaults() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{packet.ErrInvalid}, args...)...)
+	}
+	if cfg.Dial == nil {
+		return bad("Config.Dial is nil, want a function that opens a network connection")
+	}
+	for _, v := range []struct {
+		name  string
+		value *int
+		usual int
+		most  int
+	}{
+		{"MaxPacket", &cfg.MaxPacket, 256 << 10, packet.MaxRemainingLength + 5},
+		{"Inbox", &cfg.Inbox, 256 << 10, 1 << 40},
+		{"Inflight", &cfg.Inflight, 32, 65535},
+		{"Queue.Messages", &cfg.Queue.Messages, 1024, 1 << 30},
+		{"Queue.Bytes", &cfg.Queue.Bytes, 1 << 20, 1 << 40},
+		{"SubscribeBatch", &cfg.SubscribeBatch, 64, 65535},
+	} {
+		if *v.value < 0 || *v.value > v.most {
+			return bad("Config.%s is %d, want 0 (the default, %d) to %d", v.name, *v.value, v.usual, v.most)
+		}
+		if *v.value == 0 {
+			*v.value = v.usual
+		}
+	}
+	if cfg.Queue.Full > DropOldest {
+		return bad("Config.Queue.Full is %d, want Block, Reject or DropOldest", cfg.Queue.Full)
+	}
+	for _, v := range []struct {
+		name  string
+		value *time.Duration
+		usual time.Duration
+	}{
+		{"Timeout", &cfg.Timeout, 10 * time.Second},
+		{"Backoff.Min", &cfg.Backoff.Min, time.Second},
+		{"Backoff.Max", &cfg.Backoff.Max, 2 * time.Minute},
+		{"Backoff.Floor", &cfg.Backoff.Floor, 0},
+		{"Backoff.Stable", &cfg.Backoff.Stable, 30 * time.Second},
+	} {
+		if *v.value < 0 {
+			return bad("Config.%s is %v, want 0 (the default, %v) or more", v.name, *v.value, v.usual)
+		}
+		if *v.value == 0 {
+			*v.value = v.usual
+		}
+	}
+	switch {
+	case cfg.KeepAlive == 0:
+		cfg.KeepAlive = 60 * time.Second
+	case cfg.KeepAlive < 0:
+		cfg.KeepAlive = 0
+	case cfg.KeepAlive > 65535*time.Second:
+		return bad("Config.KeepAlive is %v, want at most 65535 s (18 h 12 min 15 s)", cfg.KeepAlive)
+	default:
+		cfg.KeepAlive = (cfg.KeepAlive + time.Second - 1).Truncate(time.Second)
+	}
+	if cfg.Will != nil {
+		will := cfg.Will.Clone()
+		cfg.Will = &will
+		if cfg.Check != nil {
+			if err := cfg.Check(cfg.Will); err != nil {
+				return err
+			}
+		}
+	}
+	if cfg.Retry == nil {
+		cfg.Retry = retry
+	}
+	if cfg.Trace == nil {
+		cfg.Trace = &Trace{}
+	}
+	return nil
+}
+
+// retry is the default of Config.Retry.
+func retry(err error) bool {
+	var refused *ConnectError
+	return !errors.As(err, &refused) || refused.Code == packet.RefusedUnavailable
+}

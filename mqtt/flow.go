@@ -1,0 +1,76 @@
+package mqtt
+
+// flow is one outbound message on its way through the session, from Publish or Submit to its end.
+//
+// Flows are used again, so that a message costs no memory of its own: a Delivery names its flow by pointer and
+// generation, and only a flow that ended well is used again. A Delivery of an older generation has thus been delivered.
+type flow struct {
+	prev, next *flow
+	in         *flowList // the list that it is in: it says how far the flow has come
+
+	qos    QoS
+	id     uint16 // 0 until it is in flight
+	packet []byte // the PUBLISH as it stands on the wire; empty once PUBREC came, and for QoS 0
+	idAt   int    // where in packet the identifier stands
+	size   int    // bytes that the queue counts for it
+
+	start   uint64 // position of its latest copy in the connection's stream
+	end     uint64 // and, for QoS 0, the position behind it
+	written bool   // a byte of it may have left on an earlier connection
+
+	finished bool
+	err      error // why it failed; nil: delivered
+
+	gen    uint64
+	owned  bool          // a Publish waits on signal and will free the flow
+	signal chan struct{} // capacity 1, kept across generations
+	done   chan struct{} // for Delivery.Done; made when asked for
+}
+
+// flowList is a list of flows in order, from which any can be taken out. A flow is in one list at most.
+type flowList struct {
+	head, tail *flow
+	n          int
+}
+
+func (l *flowList) push(f *flow) {
+	f.in, f.prev, f.next = l, l.tail, nil
+	if l.tail == nil {
+		l.head = f
+	} else {
+		l.tail.next = f
+	}
+	l.tail = f
+	l.n++
+}
+
+func (l *flowList) pushFront(f *flow) {
+	f.in, f.prev, f.next = l, nil, l.head
+	if l.head == nil {
+		l.tail = f
+	} else {
+		l.head.prev = f
+	}
+	l.head = f
+	l.n++
+}
+
+// remove takes f out of the list that it is in, if any.
+func (f *flow) remove() {
+	l := f.in
+	if l == nil {
+		return
+	}
+	if f.prev == nil {
+		l.head = f.next
+	} else {
+		f.prev.next = f.next
+	}
+	if f.next == nil {
+		l.tail = f.prev
+	} else {
+		f.next.prev = f.prev
+	}
+	l.n--
+	f.in, f.prev, f.next = nil, nil, nil
+}

@@ -1,0 +1,256 @@
+package mqtt
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+const (
+	farewell   = 200 * time.Millisecond // how long the end of Run waits for DISCONNECT to leave and the server to close
+	writeChunk = 64 << 10               // the most bytes that one write time-out is for
+	keepBuffer = 64 << 10               // a larger write buffer is given back when it is empty
+	maxDebt    = 1 << 20                // bytes of answers that a server may leave unread before it counts as broken
+)
+
+// link is one network connection: its reader, its writer goroutine and its clock. All writes after CONNECT are the
+// writer's: it takes what the session has gathered since the last write, and writes it in one call. No lock is held
+// across a write, so that nobody ever waits for the network who did not ask to.
+type link struct {
+	c      *Client
+	conn   net.Conn
+	reader *packet.Reader
+
+	in, out  atomic.Uint64 // bytes on this connection, as MQTT
+	sent     uint64        // bytes that the writer wrote
+	lastRead atomic.Int64  // when a byte came last, since Client.epoch
+
+	wakeup  chan struct{} // capacity 1: there is something to write
+	done    chan struct{} // closed when the connection has ended
+	stopped chan struct{} // closed when it is to end with DISCONNECT
+	written chan struct{} // closed when the writer has ended
+
+	once, stopOnce sync.Once
+	cause          error // set before done is closed
+
+	// The lock of the Client guards what follows.
+	idle    bool          // the writer waits for wakeup
+	partial bool          // a packet has begun to come
+	paused  bool          // we do not read: the inbox is full
+	ping    time.Duration // when the PINGREQ that has no answer yet was sent; 0: none
+}
+
+func newLink(c *Client, conn net.Conn) *link {
+	l := &link{
+		c:       c,
+		conn:    conn,
+		wakeup:  make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		stopped: make(chan struct{}),
+		written: make(chan struct{}),
+	}
+	l.reader = packet.NewReader(l, c.cfg.MaxPacket)
+	return l
+}
+
+// Read is the connection's, with a note of when something came.
+func (l *link) Read(p []byte) (int, error) {
+	n, err := l.conn.Read(p)
+	if n > 0 {
+		l.in.Add(uint64(n))
+		l.lastRead.Store(int64(l.c.now()))
+	}
+	return n, err
+}
+
+func (l *link) count(n int) { l.out.Add(uint64(n)) }
+
+// fail ends the connection, for the first cause that is given.
+func (l *link) fail(cause error) {
+	l.once.Do(func() {
+		l.cause = cause
+		close(l.done)
+		l.close()
+	})
+}
+
+// close closes the connection without waiting for the other side.
+func (l *link) close() {
+	l.conn.SetDeadline(time.Unix(1, 0)) // a close of TLS would wait to say good-bye
+	l.conn.Close()
+}
+
+// stop ends the connection with DISCONNECT: see farewell.
+func (l *link) stop() {
+	l.stopOnce.Do(func() {
+		close(l.stopped)
+		l.conn.SetDeadline(time.Now().Add(farewell))
+	})
+}
+
+func (l *link) stopping() bool {
+	select {
+	case <-l.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// start starts the writer.
+func (l *link) start() {
+	l.lastRead.Store(int64(l.c.now()))
+	go l.write()
+}
+
+// end ends the connection, waits for the writer, and returns why it ended: nil if it was stopped.
+func (l *link) end(err error) error {
+	l.fail(err)
+	<-l.written
+	if l.stopping() {
+		return nil
+	}
+	return l.cause
+}
+
+// flush wakes the writer. The client's lock is held.
+func (l *link) flush() {
+	if l.idle {
+		l.idle = false
+		l.wakeup <- struct{}{} // has room: the writer empties it before it is idle
+	}
+}
+
+// write is the writer goroutine.
+func (l *link) write() {
+	defer close(l.written)
+	c, s := l.c, l.c.session
+	var spare []byte
+	lastSent := c.now()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		wait, err := l.tick(lastSent)
+		if err != nil {
+			c.mu.Unlock()
+			l.fail(err)
+			return
+		}
+		stopping := l.stopping()
+		if stopping {
+			s.out = packet.AppendDisconnect(s.out)
+		}
+		if len(s.out) > 0 {
+			if s.ackDebt > maxDebt {
+				c.mu.Unlock()
+				l.fail(fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", s.ackDebt))
+				return
+			}
+			b := s.take(spare)
+			c.mu.Unlock()
+			lastSent = c.now()
+			err := l.writeAll(b)
+			if spare = b; cap(spare) > keepBuffer {
+				spare = nil
+			}
+			if err != nil {
+				l.fail(err)
+				return
+			}
+			if stopping { // [MQTT-3.14.4-2] nothing more is sent; the reader waits for the server to close
+				return
+			}
+			continue
+		}
+		l.idle = true
+		c.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-l.wakeup:
+		case <-timer.C:
+		case <-l.stopped:
+		case <-l.done:
+			return
+		}
+		c.mu.Lock()
+		l.idle = false
+		select {
+		case <-l.wakeup:
+		default:
+		}
+		c.mu.Unlock()
+	}
+}
+
+// writeAll writes b. Each byte that moves gives the next one the whole time-out.
+func (l *link) writeAll(b []byte) error {
+	for len(b) > 0 {
+		if !l.stopping() {
+			l.conn.SetWriteDeadline(time.Now().Add(l.c.cfg.Timeout))
+			if l.stopping() { // it set a nearer deadline in between
+				l.conn.SetWriteDeadline(time.Now().Add(farewell))
+			}
+		}
+		n, err := l.conn.Write(b[:min(len(b), writeChunk)])
+		b = b[n:]
+		l.out.Add(uint64(n))
+		l.sent += uint64(n)
+		l.c.mu.Lock()
+		l.c.session.wrote(l.sent)
+		l.c.settle()
+		l.c.mu.Unlock()
+		if err != nil {
+			if t, ok := err.(net.Error); ok && t.Timeout() && !l.stopping() {
+				if n > 0 {
+					continue
+				}
+				err = fmt.Errorf("%w: the server took no byte for %v", ErrTimeout, l.c.cfg.Timeout)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// tick keeps the connection alive and finds out whether it is. It returns when to be called again. The client's lock is
+// held.
+func (l *link) tick(lastSent time.Duration) (wait time.Duration, err error) {
+	c := l.c
+	if c.cfg.KeepAlive == 0 {
+		return time.Hour, nil
+	}
+	now := c.now()
+	lastRead := time.Duration(l.lastRead.Load())
+	if l.ping > 0 && !l.paused {
+		// PINGRESP cannot overtake a packet that is on its way: while bytes of one come, the server lives.
+		since := l.ping
+		if l.partial {
+			since = max(since, lastRead)
+		}
+		if now-since >= c.cfg.Timeout {
+			return 0, fmt.Errorf("%w: keep alive: no PINGRESP in %v", ErrTimeout, c.cfg.Timeout)
+		}
+		wait = c.cfg.Timeout - (now - since)
+	} else {
+		wait = c.cfg.KeepAlive
+	}
+	// [MQTT-3.1.2-23] A packet leaves within each keep alive period; and one asks whether the server is still there when
+	// nothing came for as long.
+	quiet := lastSent
+	if l.ping == 0 && !l.paused {
+		quiet = min(quiet, lastRead)
+	}
+	if now-quiet >= c.cfg.KeepAlive {
+		c.session.out = packet.AppendPingreq(c.session.out)
+		if l.ping == 0 {
+			l.ping = max(now, 1)
+		}
+		return 0, nil
+	}
+	return min(wait, c.cfg.KeepAlive-(now-quiet)), nil
+}

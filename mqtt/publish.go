@@ -1,0 +1,247 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+
+	"iotwire/mqtt/packet"
+)
+
+// ErrOffline says that there was no connection for a message of QoS 0, which is not kept until there is one. It comes
+// with ErrNotSent.
+var ErrOffline = errors.New("not connected, and QoS 0 is not queued")
+
+// ErrPending is what [Delivery.Err] returns while the message has not ended.
+var ErrPending = errors.New("not yet acknowledged")
+
+// Publish sends a message and waits until it is delivered: at QoS 1 until PUBACK, at QoS 2 until PUBCOMP, over as many
+// connections as that takes; at QoS 0 until the connection took its last byte. It copies m.
+//
+// It returns nil only then. If ctx ends first, or the client does, the error matches exactly one of [ErrNotSent]: the
+// message is withdrawn, and [ErrUnconfirmed]: it may have arrived, and the session goes on delivering it. With a
+// context that never ends, and a server that never comes back, Publish waits for ever.
+//
+// Publish can be called before Run and inside a message loop, from many goroutines. Messages of one goroutine and one
+// QoS arrive in the order of the calls.
+func (c *Client) Publish(ctx context.Context, m Message) error {
+	f, _, err := c.submit(ctx, &m, true)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-f.signal:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !f.finished && c.session.withdraw(f, &deliveryError{ErrNotSent, ctx.Err()}) {
+		c.settle()
+	}
+	if !f.finished {
+		f.owned = false // nobody waits any more: settleFlow frees it
+		return &deliveryError{ErrUnconfirmed, ctx.Err()}
+	}
+	if f.err == nil {
+		c.freeFlow(f)
+		return nil
+	}
+	return f.err
+}
+
+// Submit is Publish without the wait for the delivery: it returns when the message is accepted. It blocks only while
+// Config.Queue is full and its policy is Block, or, at QoS 0, while there is no connection; ctx bounds that, not the
+// delivery. If it returns an error, it matches [ErrNotSent].
+func (c *Client) Submit(ctx context.Context, m Message) (Delivery, error) {
+	f, gen, err := c.submit(ctx, &m, false)
+	if err != nil {
+		return Delivery{}, err
+	}
+	return Delivery{c, f, gen}, nil
+}
+
+// submit brings a message into the session, and waits for room if need be.
+func (c *Client) submit(ctx context.Context, m *Message, owned bool) (*flow, uint64, error) {
+	if c.cfg.Check != nil {
+		if err := c.cfg.Check(m); err != nil {
+			return nil, 0, &deliveryError{ErrNotSent, err}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, 0, &deliveryError{ErrNotSent, err}
+	}
+	size := len(m.Topic) + len(m.Payload) + 9 // about what the packet takes
+	c.mu.Lock()
+	if c.room.first == nil && c.hasRoom(m.QoS, size) {
+		f, gen, err := c.accept(m, owned)
+		c.mu.Unlock()
+		return f, gen, err
+	}
+	defer c.mu.Unlock()
+	// What can never be accepted should not wait.
+	probe := packet.Publish{QoS: m.QoS, Topic: []byte(m.Topic)}
+	if m.QoS > 0 {
+		probe.ID = 1
+	}
+	if _, err := packet.AppendPublish(nil, &probe); err != nil {
+		return nil, 0, &deliveryError{ErrNotSent, err}
+	}
+	for turn := false; ; {
+		if c.over != nil || c.closing || (turn || c.room.first == nil) && c.hasRoom(m.QoS, size) {
+			return c.accept(m, owned)
+		}
+		offline := m.QoS == QoS0 && !c.session.online
+		switch {
+		case c.cfg.Queue.Full == Block:
+			var err error
+			if offline {
+				c.mu.Unlock()
+				err = c.await(ctx, func() (bool, error) { return c.session.online || c.closing, nil })
+				c.mu.Lock()
+			} else {
+				err = c.room.wait(ctx, c, turn)
+				turn = true
+			}
+			if err != nil {
+				return nil, 0, &deliveryError{ErrNotSent, err}
+			}
+		case offline:
+			return nil, 0, &deliveryError{ErrNotSent, ErrOffline}
+		case c.cfg.Queue.Full == DropOldest && c.session.queue.n > 0:
+			c.session.finish(c.session.queue.head, &deliveryError{ErrNotSent, ErrQueueFull})
+			c.settle()
+		default:
+			return nil, 0, &deliveryError{ErrNotSent, ErrQueueFull}
+		}
+	}
+}
+
+// hasRoom reports whether the queue takes one more message of this size. The lock is held.
+func (c *Client) hasRoom(q QoS, size int) bool {
+	s := c.session
+	if q == QoS0 && !s.online {
+		return false
+	}
+	n := s.waiting()
+	return n == 0 || n < c.cfg.Queue.Messages && s.bytes+size <= c.cfg.Queue.Bytes
+}
+
+// accept gives a message to the session. The lock is held.
+func (c *Client) accept(m *Message, owned bool) (*flow, uint64, error) {
+	if c.over != nil {
+		return nil, 0, &deliveryError{ErrNotSent, c.over}
+	}
+	if c.closing {
+		return nil, 0, &deliveryError{ErrNotSent, ErrClosed}
+	}
+	f := c.newFlow()
+	f.owned = owned
+	gen := f.gen
+	if err := c.session.accept(f, m); err != nil {
+		c.freeFlow(f)
+		c.room.offer(c) // this turn is free for another
+		return nil, 0, &deliveryError{ErrNotSent, err}
+	}
+	c.stats.Accepted++
+	c.routing.mayGoOn() // a reader that pauses reads on while an answer is awaited
+	c.settle()
+	return f, gen, nil
+}
+
+func (c *Client) newFlow() *flow {
+	if n := len(c.free); n > 0 {
+		f := c.free[n-1]
+		c.free = c.free[:n-1]
+		return f
+	}
+	return &flow{signal: make(chan struct{}, 1)}
+}
+
+// freeFlow lets a flow that was delivered be used again.
+func (c *Client) freeFlow(f *flow) {
+	select {
+	case <-f.signal:
+	default:
+	}
+	if cap(f.packet) > 4096 {
+		f.packet = nil
+	}
+	*f = flow{packet: f.packet[:0], signal: f.signal, gen: f.gen + 1}
+	if len(c.free) < 1024 {
+		c.free = append(c.free, f)
+	}
+}
+
+// settleFlow tells whoever waits for f that it has ended. The lock is held.
+func (c *Client) settleFlow(f *flow) {
+	if f.done != nil {
+		close(f.done)
+		f.done = nil
+	}
+	if f.owned {
+		f.signal <- struct{}{}
+	} else if f.err == nil {
+		c.freeFlow(f)
+	}
+}
+
+// Delivery is a message that Submit accepted. It is a small value: copy it, forget it.
+type Delivery struct {
+	c   *Client
+	f   *flow
+	gen uint64
+}
+
+// Err returns nil if the message was delivered, [ErrPending] while that is not known, and otherwise why it failed: see
+// [Client.Publish]. It does not block.
+func (d Delivery) Err() error {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	return d.err()
+}
+
+func (d Delivery) err() error {
+	switch {
+	case d.gen != d.f.gen: // only what was delivered is used again
+		return nil
+	case !d.f.finished:
+		return ErrPending
+	}
+	return d.f.err
+}
+
+// Done returns a channel that is closed when Err is no longer ErrPending.
+func (d Delivery) Done() <-chan struct{} {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if d.err() != ErrPending {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	if d.f.done == nil {
+		d.f.done = make(chan struct{})
+	}
+	return d.f.done
+}
+
+// Wait waits for the end of the message and returns Err. If ctx ends first, it returns an error that matches
+// [ErrUnconfirmed] or, for a message of which no byte has left, [ErrPending]; the message goes on either way.
+func (d Delivery) Wait(ctx context.Context) error {
+	if err := d.Err(); err != ErrPending {
+		return err
+	}
+	select {
+	case <-d.Done():
+		return d.Err()
+	case <-ctx.Done():
+	}
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if err := d.err(); err != ErrPending {
+		return err
+	}
+	if d.c.session.unsent(d.f) {
+		return &deliveryError{ErrPending, ctx.Err()}
+	}
+	return &deliveryError{ErrUnconfirmed, ctx.Err()}
+}

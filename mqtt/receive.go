@@ -1,0 +1,286 @@
+package mqtt
+
+import (
+	"errors"
+	"hash/maphash"
+	"io"
+
+	"iotwire/mqtt/packet"
+)
+
+// read reads packets until the connection ends, and returns why. All packets that one read of the connection brought
+// are handled before anybody is woken.
+func (c *Client) read(l *link) error {
+	r := receiver{c: c, l: l}
+	for {
+		h, body, err := l.reader.Next()
+		if l.stopping() { // after DISCONNECT: we only wait for the server to close
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		c.mu.Lock()
+		for err == nil {
+			if err = r.packet(h, body); err != nil || !l.reader.Ready() {
+				break
+			}
+			h, body, err = l.reader.Next()
+		}
+		r.pass()
+		if errors.Is(err, packet.ErrTooLarge) {
+			err = r.tooLarge(h, err)
+		} else if errors.Is(err, packet.ErrMalformed) {
+			err = &protocolError{err} // [MQTT-4.8.0-1]
+		}
+		if err != nil && !l.stopping() {
+			return err
+		}
+	}
+}
+
+// receiver handles packets on Run's goroutine.
+type receiver struct {
+	c      *Client
+	l      *link
+	events []func() // calls of Trace, for when the lock is free
+}
+
+// pass tells everybody what the packets so far have changed. It is called with the lock and returns without.
+func (r *receiver) pass() {
+	r.l.partial = r.l.reader.Partial()
+	r.c.settle()
+	r.c.mu.Unlock()
+	for i, f := range r.events {
+		r.events[i] = nil
+		f()
+	}
+	r.events = r.events[:0]
+}
+
+// packet handles one packet. The lock is held, but given up while the inbox is full.
+func (r *receiver) packet(h packet.Header, body []byte) error {
+	s := r.c.session
+	switch h.Type {
+	case packet.PUBLISH:
+		p, err := packet.ParsePublish(h.Flags, body)
+		if err != nil {
+			return err
+		}
+		return r.publish(&p, body)
+	case packet.PUBACK, packet.PUBREC, packet.PUBCOMP:
+		id, err := identifier(h.Type, body)
+		if err != nil {
+			return err
+		}
+		known, err := s.receiveAck(h.Type, id)
+		if err == nil && !known {
+			r.ignored(h.Type, id)
+		}
+		return err
+	case packet.PUBREL:
+		p, err := packet.ParsePubrel(body)
+		if err != nil {
+			return err
+		}
+		return s.receivePubrel(p.ID)
+	case packet.SUBACK:
+		p, err := packet.ParseSuback(body)
+		if err != nil {
+			return err
+		}
+		q, err := s.receiveSuback(p)
+		if q == nil && err == nil {
+			r.ignored(h.Type, p.ID)
+		}
+		r.subscribed(q)
+		return err
+	case packet.UNSUBACK:
+		p, err := packet.ParseUnsuback(body)
+		if err != nil {
+			return err
+		}
+		q, err := s.receiveUnsuback(p.ID)
+		if q == nil && err == nil {
+			r.ignored(h.Type, p.ID)
+		}
+		return err
+	case packet.PINGRESP:
+		if err := packet.ParsePingresp(body); err != nil {
+			return err
+		}
+		r.l.ping = 0
+		return nil
+	case packet.CONNACK:
+		return violation(h.Type, "MQTT-4.8.0-1", "a second CONNACK")
+	}
+	return violation(h.Type, "MQTT-4.8.0-1", "only a client sends this packet (table 2.1)")
+}
+
+func identifier(t packet.Type, body []byte) (uint16, error) {
+	switch t {
+	case packet.PUBACK:
+		p, err := packet.ParsePuback(body)
+		return p.ID, err
+	case packet.PUBREC:
+		p, err := packet.ParsePubrec(body)
+		return p.ID, err
+	}
+	p, err := packet.ParsePubcomp(body)
+	return p.ID, err
+}
+
+func (r *receiver) ignored(t packet.Type, id uint16) {
+	if f := r.c.cfg.Trace.Ignored; f != nil {
+		r.events = append(r.events, func() { f(t, id) })
+	}
+}
+
+// subscribed tells the outcome of a SUBSCRIBE. The lock is held.
+func (r *receiver) subscribed(q *request) {
+	if q == nil {
+		return
+	}
+	for _, w := range q.wishes {
+		for _, s := range w.subs {
+			if w.refused {
+				s.wake() // a message loop that waits ends
+			}
+		}
+		if f := r.c.cfg.Trace.Subscribed; f != nil {
+			filter, granted, err := w.filter, w.granted, error(nil)
+			if w.refused {
+				granted, err = 0, ErrRefused
+			}
+			r.events = append(r.events, func() { f(filter, granted, err) })
+		}
+	}
+}
+
+// publish takes a message in: it goes to each Subscription that matches, and is acknowledged when all are done with it.
+func (r *receiver) publish(p *packet.Publish, body []byte) error {
+	c := r.c
+	to := c.routing.find(p.Topic, c.session.wishes)
+	size := len(p.Payload) + entryCost
+	if len(to.subs) > 0 && !c.routing.fits(size*len(to.subs)) {
+		if p.QoS == QoS0 {
+			c.stats.Received++
+			r.dropped(p, to.topic, ErrInboxFull)
+			return nil
+		}
+		if err := r.pause(size * len(to.subs)); err != nil {
+			return err
+		}
+		to = c.routing.find(p.Topic, c.session.wishes) // they may have changed
+	}
+	var a *arrival
+	if p.QoS > 0 {
+		var err error
+		if a, err = c.session.arrive(p.ID, p.QoS, maphash.Bytes(c.seed, body)); err != nil || a == nil {
+			return err // a repetition: its answer is on its way, or will be
+		}
+	}
+	c.stats.Received++
+	if len(to.subs) == 0 {
+		r.dropped(p, to.topic, ErrNoSubscription)
+		if a != nil {
+			return c.session.acknowledge(a) // [MQTT-4.5.0-2] whether or not anybody uses it
+		}
+		return nil
+	}
+	c.stats.Delivered++
+	if a != nil && len(to.subs) > 1 {
+		a.parts = len(to.subs)
+	}
+	for _, s := range to.subs {
+		part := a
+		if a != nil && len(to.subs) > 1 {
+			part = &arrival{whole: a, qos: a.qos}
+		}
+		s.put(p, to.topic, part)
+	}
+	return nil
+}
+
+// dropped tells of a message that nobody gets.
+func (r *receiver) dropped(p *packet.Publish, topic string, err error) {
+	r.c.stats.Dropped++
+	if f := r.c.cfg.Trace.Dropped; f != nil {
+		m := Message{Topic: topic, Payload: append([]byte(nil), p.Payload...), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup}
+		r.events = append(r.events, func() { f(&m, err) })
+	}
+}
+
+// pause stops reading until the inbox has room for size bytes, or reading must go on: somebody awaits an answer that
+// only reading can bring, or holds messages and may wait for more. The lock is given up meanwhile.
+func (r *receiver) pause(size int) error {
+	c, l := r.c, r.l
+	for !c.routing.fits(size) && c.session.sent.n+c.session.released.n+len(c.session.pending)+c.stats.Held == 0 {
+		l.paused = true
+		r.pass()
+		select {
+		case <-c.routing.roomy:
+		case <-l.stopped:
+		case <-l.done:
+		}
+		c.mu.Lock()
+		if l.stopping() {
+			return ErrClosed
+		}
+		select {
+		case <-l.done:
+			return l.cause
+		default:
+		}
+	}
+	if l.paused { // the silence was ours
+		l.paused = false
+		now := c.now()
+		l.lastRead.Store(int64(now))
+		if l.ping > 0 {
+			l.ping = now
+		}
+		l.flush()
+	}
+	return nil
+}
+
+// tooLarge handles a packet above Config.MaxPacket, of which the header was read. A message is skipped and
+// acknowledged: to close would bring it again, for ever. It is called without the lock.
+func (r *receiver) tooLarge(h packet.Header, cause error) error {
+	if h.Type != packet.PUBLISH {
+		return &protocolError{cause}
+	}
+	head := make([]byte, 2, 256)
+	rest := r.l.reader.Rest()
+	if _, err := io.ReadFull(rest, head); err != nil {
+		return err
+	}
+	n := int(head[0])<<8 | int(head[1])
+	if h.Flags&0b0110 != 0 {
+		n += 2
+	}
+	if n+2 > h.Len {
+		n = h.Len - 2 // ParsePublish says what is wrong
+	}
+	head = append(head, make([]byte, n)...)
+	if _, err := io.ReadFull(rest, head[2:]); err != nil {
+		return err
+	}
+	p, err := packet.ParsePublish(h.Flags, head)
+	if err != nil {
+		return &protocolError{err}
+	}
+	if _, err := io.Copy(io.Discard, rest); err != nil { // only what came whole is acknowledged
+		return err
+	}
+	c := r.c
+	c.mu.Lock()
+	c.stats.Received++
+	r.dropped(&p, string(p.Topic), cause)
+	if p.QoS > 0 {
+		c.session.skip(p.ID, p.QoS)
+	}
+	r.pass()
+	return nil
+}

@@ -1,0 +1,335 @@
+package mqtt
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"iotwire/mqtt/packet"
+)
+
+// Subscription is a topic filter that the program wishes to be subscribed to, and the messages that match it. It stays
+// true over reconnects: where the server has lost the session, the client subscribes again.
+//
+// A message that matches several Subscriptions goes to each of them once, and is acknowledged when all are done. A
+// Subscription whose messages nobody takes fills the client's inbox and so stops the others in the end: Close it.
+type Subscription struct {
+	c    *Client
+	wish *wish
+	qos  QoS
+
+	// The lock of the Client guards what follows.
+	inbox   inbox
+	closed  bool
+	loops   int           // message loops at work
+	ready   chan struct{} // capacity 1: something has changed for a loop that waits
+	touched bool          // it is on Client.touched
+}
+
+// Subscribe declares a wish for the messages that match filter, at this QoS at most. It does no I/O: the client sends
+// SUBSCRIBE when there is a connection whose session does not have it, now and after reconnects. It can be called
+// before Run, and should be for a session that may hold messages, because one that matches no Subscription is
+// acknowledged and dropped. [Subscription.Ready] tells the outcome.
+//
+// The error matches [packet.ErrInvalid], or is that of Config.CheckFilter, or [ErrClosed].
+func (c *Client) Subscribe(filter string, q QoS) (*Subscription, error) {
+	probe := packet.Subscribe{ID: 1, Requests: packet.Requests(nil).Add(filter, q)}
+	if err := packet.ValidFilter(filter); err != nil {
+		return nil, err
+	}
+	if _, err := packet.AppendSubscribe(nil, &probe); err != nil {
+		return nil, err
+	}
+	if c.cfg.CheckFilter != nil {
+		if err := c.cfg.CheckFilter(filter); err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over != nil || c.closing {
+		return nil, ErrClosed
+	}
+	w := c.session.find(filter)
+	if w == nil {
+		w = &wish{filter: filter}
+		c.session.wishes = append(c.session.wishes, w)
+	}
+	if !w.wanted {
+		w.wanted, w.qos, w.refused = true, q, false
+	}
+	w.qos = max(w.qos, q)
+	s := &Subscription{c: c, wish: w, qos: q, ready: make(chan struct{}, 1)}
+	w.subs = append(w.subs, s)
+	c.rewish()
+	return s, nil
+}
+
+// rewish goes on after a change of wishes. The lock is held.
+func (c *Client) rewish() {
+	clear(c.routing.routes)
+	c.session.dirty = true
+	c.session.reconcile()
+	c.routing.mayGoOn()
+	c.settle()
+}
+
+// Filter returns the topic filter, as declared.
+func (s *Subscription) Filter() string { return s.wish.filter }
+
+// Ready waits until the server has granted the subscription, in this session. It returns [ErrRefused] if the server
+// refuses it, [ErrUnsubscribed] after Close, ctx.Err(), or an error that matches [ErrClosed]. The QoS granted may be
+// lower than the one asked for: see Trace.Subscribed.
+func (s *Subscription) Ready(ctx context.Context) error {
+	return s.c.await(ctx, func() (bool, error) {
+		w := s.wish
+		switch {
+		case s.closed:
+			return false, ErrUnsubscribed
+		case w.refused:
+			return false, ErrRefused
+		}
+		return w.has && w.hasQoS >= int(s.qos), nil
+	})
+}
+
+// Close ends the subscription. Message loops end, messages that wait are dropped without an acknowledgement, and the
+// server gets an UNSUBSCRIBE, unless another Subscription has the same filter. Close waits for the answer, or for the
+// next connection if there is none, as long as ctx allows; the wish is gone either way. Messages that the server had
+// already begun to deliver are acknowledged and dropped [MQTT-3.10.4-3].
+func (s *Subscription) Close(ctx context.Context) error {
+	c := s.c
+	c.mu.Lock()
+	w := s.wish
+	if !s.closed {
+		s.closed = true
+		for i, other := range w.subs {
+			if other == s {
+				w.subs = append(w.subs[:i:i], w.subs[i+1:]...)
+				break
+			}
+		}
+		if len(w.subs) == 0 {
+			w.wanted = false
+		}
+		c.routing.bytes -= s.inbox.cost()
+		for s.inbox.len() > 0 {
+			if e, _ := s.inbox.next(); e.arrival != nil {
+				c.session.acknowledge(e.arrival) // nobody else will
+			}
+		}
+		s.inbox.reset()
+		s.wake()
+		c.rewish()
+	}
+	c.mu.Unlock()
+	return c.await(ctx, func() (bool, error) { return w.wanted || !w.has && !w.busy, nil })
+}
+
+// wake lets a loop that waits look again. The lock is held.
+func (s *Subscription) wake() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// put adds a message to the inbox. The lock is held.
+func (s *Subscription) put(p *packet.Publish, topic string, a *arrival) {
+	e := entry{topic: topic, qos: p.QoS, retain: p.Retain, dup: p.Dup, arrival: a}
+	if a != nil {
+		e.gen = a.gen
+	}
+	s.inbox.add(e, p.Payload)
+	s.c.routing.bytes += len(p.Payload) + entryCost
+	if !s.touched {
+		s.touched = true
+		s.c.touched = append(s.c.touched, s)
+	}
+}
+
+// Messages yields messages as they come, for ever. The step to the next message acknowledges the one before, and so
+// does break, unless Hold was called: a program that dies in the loop's body gets the message again. A panic or
+// runtime.Goexit in the body acknowledges nothing; the message then goes to the next loop.
+//
+// An error ends the loop and comes with a nil message: ctx.Err(), [ErrRefused] (also when the server refuses after a
+// reconnect), [ErrUnsubscribed] after Close, or one that matches [ErrClosed] when Run has returned and no message is
+// left.
+//
+// Several loops, one after the other or at once, share the messages; at once, they give up the order.
+func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		l := loop{s: s}
+		s.c.mu.Lock()
+		s.loops++
+		s.c.mu.Unlock()
+		defer l.end()
+		for {
+			if err := l.next(ctx); err != nil {
+				yield(nil, err)
+				return
+			}
+			m := &l.m
+			l.busy = true
+			more := yield(m, nil)
+			l.busy = false
+			if m.arrival != nil && !m.held {
+				s.c.ack(m.arrival, m.gen) // ErrSessionLost: nobody is left to be told
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// loop is one run of Messages. It takes what has come in one go, if it is the only loop, and so seldom needs the lock.
+type loop struct {
+	s     *Subscription
+	batch inbox
+	cost  int // what batch counts for
+	m     Message
+	e     entry
+	busy  bool // the body runs
+}
+
+// next makes m the next message.
+func (l *loop) next(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if l.batch.len() == 0 {
+		if err := l.fetch(ctx); err != nil {
+			return err
+		}
+	}
+	e, payload := l.batch.next()
+	l.e = e
+	l.m = Message{Topic: e.topic, Payload: payload, QoS: e.qos, Retain: e.retain, Dup: e.dup, client: l.s.c, arrival: e.arrival, gen: e.gen}
+	return nil
+}
+
+// fetch waits for messages and takes them.
+func (l *loop) fetch(ctx context.Context) error {
+	s, c := l.s, l.s.c
+	for {
+		c.mu.Lock()
+		l.release()
+		err := s.state()
+		if s.inbox.len() > 0 && !s.closed {
+			if s.loops == 1 {
+				s.inbox, l.batch = l.batch, s.inbox
+			} else {
+				e, payload := s.inbox.next()
+				l.batch.add(e, payload)
+				if s.inbox.len() == 0 {
+					s.inbox.reset()
+				} else {
+					s.wake()
+				}
+			}
+			l.cost = l.batch.cost()
+			c.mu.Unlock()
+			return nil
+		}
+		if err != nil {
+			s.wake() // other loops end too
+			c.mu.Unlock()
+			return err
+		}
+		c.mu.Unlock()
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// state returns why no more messages will come, or nil. The lock is held.
+func (s *Subscription) state() error {
+	switch {
+	case s.closed:
+		return ErrUnsubscribed
+	case s.wish.refused:
+		return ErrRefused
+	}
+	return s.c.over
+}
+
+// release gives back the room of a batch that is used up. The lock is held.
+func (l *loop) release() {
+	l.batch.reset()
+	if l.cost > 0 {
+		l.s.c.routing.bytes -= l.cost
+		l.cost = 0
+		l.s.c.routing.mayGoOn()
+	}
+}
+
+// end puts back what the loop took and did not use.
+func (l *loop) end() {
+	s, c := l.s, l.s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.loops--
+	if l.busy && !l.m.held { // the body panicked: its message goes to the next loop
+		var current inbox
+		current.add(l.e, l.m.Payload)
+		current.putBack(&inbox{}) // a copy
+		l.batch.putBack(&current)
+	}
+	if l.batch.len() > 0 {
+		if s.closed {
+			for l.batch.len() > 0 {
+				if e, _ := l.batch.next(); e.arrival != nil {
+					c.session.acknowledge(e.arrival)
+				}
+			}
+			c.settle()
+		} else {
+			left := l.batch.cost()
+			s.inbox.putBack(&l.batch)
+			l.cost -= left
+			s.wake()
+		}
+	}
+	l.release()
+}
+
+// hold counts a message that the program keeps. It is called without the lock.
+func (c *Client) hold(m *Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.arrival.gen == m.gen && !m.arrival.acked && !m.arrival.held {
+		m.arrival.held = true
+		c.stats.Held++
+		c.routing.mayGoOn()
+	}
+}
+
+// ack acknowledges an arrival, if it is still the one of this generation. It is called without the lock.
+func (c *Client) ack(a *arrival, gen uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.gen != gen {
+		return nil // acknowledged before
+	}
+	if a.held {
+		a.held = false
+		c.stats.Held--
+	}
+	err := c.session.acknowledge(a)
+	c.settle()
+	return err
+}
+
+// unshared returns the filter that the messages of a shared subscription match: "f" of "$share/group/f".
+func unshared(filter string) string {
+	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
+		if _, f, ok := strings.Cut(rest, "/"); ok {
+			return f
+		}
+	}
+	return filter
+}

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+const (
+	// maxLine is the longest line of -l in bytes, without its newline: the payload that AWS IoT Core takes.
+	maxLine = 128 << 10
+
+	// maxFile is the largest payload of -f in bytes: what an MQTT packet can hold behind the longest topic (2.2.3).
+	maxFile = 268_435_455 - 2 - 65_535 - 2
+)
+
+// source gives the messages of a publisher, one after the other.
+type source struct {
+	// next returns the next payload, or io.EOF behind the last one. It may block for as long as stdin does.
+	next  func() ([]byte, error)
+	total int // how many will come; 0: not known
+}
+
+// repeated is a payload, count times; 0: for ever.
+func repeated(payload []byte, count int) source {
+	given := 0
+	return source{total: count, next: func() ([]byte, error) {
+		if count > 0 && given == count {
+			return nil, io.EOF
+		}
+		given++
+		return payload, nil
+	}}
+}
+
+// lines is the lines of r, at most count of them; 0: all. A line ends with a newline, which is not part of it; the last
+// one may do without. Every other byte is kept, NUL and CR too, and an empty line is an empty message, as with
+// mosquitto_pub -l.
+func lines(r io.Reader, count int) source {
+	in := bufio.NewReaderSize(r, maxLine+1)
+	number := 0
+	return source{next: func() ([]byte, error) {
+		if count > 0 && number == count {
+			return nil, io.EOF
+		}
+		number++
+		line, err := in.ReadSlice('\n')
+		switch {
+		case err == nil:
+			line = line[:len(line)-1]
+		case err == bufio.ErrBufferFull, err == io.EOF && len(line) > maxLine:
+			return nil, fmt.Errorf("line %d of standard input is longer than %d bytes", number, maxLine)
+		case err == io.EOF && len(line) == 0:
+			return nil, io.EOF
+		case err != io.EOF:
+			return nil, fmt.Errorf("standard input, line %d: %w", number, err)
+		}
+		return append([]byte{}, line...), nil
+	}}
+}
+
+// readFile returns the bytes of the file with this name, or all of stdin for "-".
+func readFile(name string, stdin io.Reader) ([]byte, error) {
+	shown := name
+	if name == "-" {
+		shown = "standard input"
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, pathError(err)
+		}
+		defer f.Close()
+		stdin = f
+	}
+	b, err := io.ReadAll(io.LimitReader(stdin, maxFile+1))
+	if err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err // the operating system's own name of it tells nobody anything
+		}
+		return nil, fmt.Errorf("%s: %w", printable(shown), err)
+	}
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes, which no MQTT packet can hold", printable(shown), maxFile)
+	}
+	return b, nil
+}
+
+// pathError says what is wrong with a file in the order in which one reads it: the name, then the trouble.
+func pathError(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: %w", printable(p.Path), p.Err)
+	}
+	return err
+}

@@ -35,7 +35,9 @@ type Client struct {
 	events  []func()        // for Trace, to be called without the lock
 	touched []*Subscription // that got messages, to be woken
 
-	shutdown chan struct{} // closed by Shutdown when all is drained
+	cancel       context.CancelFunc // ends Run's own context
+	shutdown     chan struct{}      // closed by Shutdown when all is drained
+	shutdownOnce sync.Once
 }
 
 // New checks cfg and returns a client that does nothing until Run. Its error matches [packet.ErrInvalid].
@@ -74,7 +76,9 @@ func (c *Client) Run(ctx context.Context) error {
 		return ErrClosed
 	}
 	c.running = true
+	ctx, c.cancel = context.WithCancel(ctx)
 	c.mu.Unlock()
+	defer c.cancel()
 
 	err := c.run(ctx)
 	c.end(err)
@@ -87,13 +91,8 @@ func (c *Client) run(ctx context.Context) error {
 			f(attempt)
 		}
 		up, err := c.connect(ctx)
-		select {
-		case <-c.shutdown:
-			return nil
-		default:
-		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return c.stopped(ctx)
 		}
 		if up >= c.cfg.Backoff.Stable {
 			attempt = 0
@@ -112,13 +111,20 @@ func (c *Client) run(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-c.shutdown:
-			timer.Stop()
-			return nil
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return c.stopped(ctx)
 		}
+	}
+}
+
+// stopped returns what Run returns when it was asked to end.
+func (c *Client) stopped(ctx context.Context) error {
+	select {
+	case <-c.shutdown:
+		return nil
+	default:
+		return ctx.Err()
 	}
 }
 
@@ -309,16 +315,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("%d messages not delivered, %d received ones not acknowledged: %w", c.session.open(), c.stats.Held, err)
 	}
-	select {
-	case <-c.shutdown:
-	default:
-		close(c.shutdown)
-	}
-	l := c.link
 	c.mu.Unlock()
-	if l != nil {
-		l.stop()
-	}
+	c.shutdownOnce.Do(func() { close(c.shutdown) })
+	c.cancel()
 	c.await(context.WithoutCancel(ctx), func() (bool, error) { return c.over != nil, nil })
 	return err
 }

@@ -123,10 +123,10 @@ type Config struct {
 	// bring it again and again; any other larger packet is ErrProtocol. Default 256 KiB.
 	MaxPacket int
 
-	// Inbox is the number of bytes of received messages that may wait for the program. When it is full, QoS 0 messages
-	// are dropped (Trace.Dropped), and for QoS 1 and 2 the client stops reading, unless an answer is awaited or a
-	// message is held: then it reads on, and the server's own limit of unacknowledged messages bounds what comes.
-	// Default 256 KiB.
+	// Inbox is the number of bytes of received messages that may wait for the program. When it is full the client stops
+	// reading, and PINGREQs still leave; unless an answer is awaited or a message is held: then it reads on, so that a
+	// program can publish and wait inside its message loop, QoS 0 messages are dropped (Trace.Dropped), and the server's
+	// own limit of unacknowledged messages bounds what comes at QoS 1 and 2. Default 256 KiB.
 	Inbox int
 
 	// Inflight is the number of QoS 1 and 2 messages that may be unacknowledged at a time, at most 65 535. Default 32.

@@ -163,15 +163,15 @@ func (r *receiver) publish(p *packet.Publish, body []byte) error {
 	to := c.routing.find(p.Topic, c.session.wishes)
 	size := len(p.Payload) + entryCost
 	if len(to.subs) > 0 && !c.routing.fits(size*len(to.subs)) {
-		if p.QoS == QoS0 {
-			c.stats.Received++
-			r.dropped(p, to.topic, ErrInboxFull)
-			return nil
-		}
 		if err := r.pause(size * len(to.subs)); err != nil {
 			return err
 		}
 		to = c.routing.find(p.Topic, c.session.wishes) // they may have changed
+		if p.QoS == QoS0 && !c.routing.fits(size*len(to.subs)) {
+			c.stats.Received++
+			r.dropped(p, to.topic, ErrInboxFull)
+			return nil
+		}
 	}
 	var a *arrival
 	if p.QoS > 0 {

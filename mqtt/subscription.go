@@ -276,7 +276,6 @@ func (l *loop) end() {
 	if l.busy && !l.m.held { // the body panicked: its message goes to the next loop
 		var current inbox
 		current.add(l.e, l.m.Payload)
-		current.putBack(&inbox{}) // a copy
 		l.batch.putBack(&current)
 	}
 	if l.batch.len() > 0 {

@@ -1,0 +1,165 @@
+package testbroker
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"iotwire/mqtt/packet"
+)
+
+// receive handles a packet of a connected client. It is called with the lock held. An error closes the connection
+// [MQTT-4.8.0-1].
+func (c *connection) receive(h packet.Header, body []byte) error {
+	c.observeReceived(h, body)
+	switch h.Type {
+	case packet.PUBLISH:
+		p, err := packet.ParsePublish(h.Flags, body)
+		if err != nil {
+			return err
+		}
+		return c.receivePublish(&p)
+	case packet.PUBACK:
+		p, err := packet.ParsePuback(body)
+		if err != nil {
+			return err
+		}
+		return c.session.acknowledge(p.ID)
+	case packet.PUBREC:
+		p, err := packet.ParsePubrec(body)
+		if err != nil {
+			return err
+		}
+		return c.session.release(p.ID)
+	case packet.PUBREL:
+		p, err := packet.ParsePubrel(body)
+		if err != nil {
+			return err
+		}
+		c.receivePubrel(p.ID)
+		return nil
+	case packet.PUBCOMP:
+		p, err := packet.ParsePubcomp(body)
+		if err != nil {
+			return err
+		}
+		return c.session.complete(p.ID)
+	case packet.SUBSCRIBE:
+		p, err := packet.ParseSubscribe(body)
+		if err != nil {
+			return err
+		}
+		c.receiveSubscribe(&p)
+		return nil
+	case packet.UNSUBSCRIBE:
+		p, err := packet.ParseUnsubscribe(body)
+		if err != nil {
+			return err
+		}
+		c.receiveUnsubscribe(&p)
+		return nil
+	case packet.PINGREQ:
+		start := len(c.out)
+		c.out = packet.AppendPingresp(c.out) // [MQTT-3.12.4-1]
+		c.reply(start)
+		return nil
+	case packet.DISCONNECT:
+		c.will = nil // [MQTT-3.14.4-3] It is discarded unpublished. [MQTT-3.1.2-10]
+		return errDisconnect
+	case packet.CONNECT:
+		return fmt.Errorf("a second CONNECT on one connection [MQTT-3.1.0-2]")
+	}
+	return fmt.Errorf("%v comes from servers only (table 2.1)", h.Type)
+}
+
+// receivePublish routes a message and answers it, in the order in which messages come [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+func (c *connection) receivePublish(p *packet.Publish) error {
+	b := c.broker
+	if err := b.checkLevels("topic name", p.Topic); err != nil {
+		return err
+	}
+	start := len(c.out)
+	switch p.QoS { // [MQTT-3.3.4-1]
+	case packet.QoS0:
+		b.route(p)
+		return nil
+	case packet.QoS1:
+		// [MQTT-4.3.2-2] It is owned once it is in the sessions that it goes to; DUP or not, it is a new message.
+		b.route(p)
+		start = len(c.out) // routing may have appended to it
+		c.out, _ = packet.AppendPuback(c.out, &packet.Puback{ID: p.ID})
+	case packet.QoS2:
+		// [MQTT-4.3.3-2] Until PUBREL the identifier stands for this message: it is delivered once, at once (method B of
+		// figure 4.3), and acknowledged each time.
+		if _, again := c.session.received[p.ID]; !again {
+			c.session.received[p.ID] = struct{}{}
+			b.route(p)
+		}
+		start = len(c.out)
+		c.out, _ = packet.AppendPubrec(c.out, &packet.Pubrec{ID: p.ID})
+	}
+	c.reply(start)
+	return nil
+}
+
+// receivePubrel ends the delivery of a QoS 2 message from the client; an unknown identifier, which a client repeats
+// whose PUBCOMP was lost, is answered too.
+func (c *connection) receivePubrel(id uint16) {
+	delete(c.session.received, id)
+	start := len(c.out)
+	c.out, _ = packet.AppendPubcomp(c.out, &packet.Pubcomp{ID: id})
+	c.reply(start)
+}
+
+// receiveSubscribe answers with one SUBACK [MQTT-3.8.4-1], then sends the retained messages.
+func (c *connection) receiveSubscribe(p *packet.Subscribe) {
+	var codes []byte
+	// [MQTT-3.8.4-4] Many filters are like as many packets, but for the one answer.
+	for filter, wanted := range p.Requests.All() {
+		codes = append(codes, c.subscribe(filter, wanted)) // [MQTT-3.8.4-5] [MQTT-3.9.3-1]
+	}
+	start := len(c.out)
+	c.out, _ = packet.AppendSuback(c.out, &packet.Suback{ID: p.ID, Codes: codes}) // [MQTT-3.8.4-2]
+	c.reply(start)
+	i := 0
+	for filter := range p.Requests.All() {
+		if codes[i] != packet.SubackFailure {
+			c.broker.sendRetained(c.session, filter, packet.QoS(codes[i]))
+		}
+		i++
+	}
+}
+
+// subscribe enters a subscription and returns its return code: the QoS granted, or failure.
+func (c *connection) subscribe(filter []byte, wanted packet.QoS) byte {
+	b := c.broker
+	s := c.session
+	_, known := s.subscriptions[string(filter)]
+	if slices.Contains(b.config.DenySubscribe, string(filter)) ||
+		!known && len(s.subscriptions) >= b.config.MaxSubscriptions ||
+		bytes.Count(filter, []byte{'/'})+1 > b.config.MaxLevels {
+		return packet.SubackFailure
+	}
+	if b.config.MaxQoS != nil {
+		wanted = min(wanted, *b.config.MaxQoS)
+	}
+	// [MQTT-3.8.4-3] An identical filter replaces the subscription; deliveries that are under way go on.
+	s.subscriptions[string(filter)] = struct{}{}
+	b.subscriptions.add(string(filter), s, wanted)
+	return byte(wanted)
+}
+
+// receiveUnsubscribe deletes subscriptions [MQTT-3.10.4-2], not what is in the session's queue already
+// [MQTT-3.10.4-3], and answers whether there were any or not [MQTT-3.10.4-5].
+func (c *connection) receiveUnsubscribe(p *packet.Unsubscribe) {
+	s := c.session
+	for filter := range p.Filters.All() { // [MQTT-3.10.4-6]
+		if _, ok := s.subscriptions[string(filter)]; ok { // [MQTT-3.10.4-1] Byte by byte the same.
+			delete(s.subscriptions, string(filter))
+			c.broker.subscriptions.remove(string(filter), s)
+		}
+	}
+	start := len(c.out)
+	c.out, _ = packet.AppendUnsuback(c.out, &packet.Unsuback{ID: p.ID}) // [MQTT-3.10.4-4]
+	c.reply(start)
+}

@@ -1,0 +1,203 @@
+package testbroker
+
+import (
+	"fmt"
+	"slices"
+
+	"iotwire/mqtt/packet"
+)
+
+// session is what the broker keeps for a client identifier (section 4.1): its subscriptions, the messages that wait to
+// be sent to it, those it was sent and has not yet acknowledged, and the QoS 2 messages that it has not yet released.
+// Everything is under the broker's lock.
+type session struct {
+	broker        *Broker
+	clientID      string
+	clean         bool        // it ends with its connection
+	connection    *connection // nil while the client is away
+	subscriptions map[string]struct{}
+
+	queue      []delivery // not yet sent, in order; queue[head:] counts
+	head       int
+	queueBytes int
+
+	lastID   uint16
+	inflight map[uint16]*delivery // sent, by packet identifier
+	sent     []*delivery          // those without PUBACK or PUBREC, in the order of their first sending
+	released []*delivery          // those with PUBREC and without PUBCOMP, in the order of the PUBRECs
+	resend   []*delivery          // of sent, those that this connection was not yet sent again
+
+	received map[uint16]struct{} // QoS 2 messages from the client, between PUBLISH and PUBREL
+
+	matched    uint64     // the last routing that found this session
+	matchedQoS packet.QoS // with this QoS
+}
+
+// delivery is a QoS 1 or QoS 2 message on its way to a client.
+type delivery struct {
+	message  *message
+	qos      packet.QoS // the lower of the message's and the subscription's
+	retain   bool
+	id       uint16
+	released bool
+}
+
+func (d *delivery) size() int { return len(d.message.topic) + len(d.message.payload) }
+
+func (b *Broker) newSession(clientID string) *session {
+	s := &session{
+		broker:        b,
+		clientID:      clientID,
+		subscriptions: make(map[string]struct{}),
+		inflight:      make(map[uint16]*delivery),
+		received:      make(map[uint16]struct{}),
+	}
+	b.sessions[clientID] = s
+	return s
+}
+
+// forget ends a session and its subscriptions.
+func (b *Broker) forget(s *session) {
+	for filter := range s.subscriptions {
+		b.subscriptions.remove(filter, s)
+	}
+	delete(b.sessions, s.clientID)
+}
+
+// full reports whether the queue takes no further message.
+func (s *session) full() bool {
+	return len(s.queue)-s.head >= s.broker.config.QueueMessages || s.queueBytes >= s.broker.config.QueueBytes
+}
+
+// enqueue adds a message to the session [MQTT-4.5.0-1] and sends what can be sent.
+func (s *session) enqueue(d delivery) {
+	if s.full() {
+		s.broker.dropped++
+		return
+	}
+	if s.head > 0 && len(s.queue) == cap(s.queue) {
+		n := copy(s.queue, s.queue[s.head:])
+		clear(s.queue[n:])
+		s.queue, s.head = s.queue[:n], 0
+	}
+	s.queue = append(s.queue, d)
+	s.queueBytes += d.size()
+	s.pump()
+}
+
+// resume begins to send again what the client has not acknowledged, with the identifiers that it had [MQTT-4.4.0-1] and
+// in the same order [MQTT-4.6.0-1].
+func (s *session) resume() {
+	for _, d := range s.released {
+		s.sendPubrel(d.id)
+	}
+	s.resend = slices.Clone(s.sent)
+	s.pump()
+}
+
+// pump sends messages while the client may be sent more and the outgoing buffer has room.
+func (s *session) pump() {
+	c := s.connection
+	if c == nil {
+		return
+	}
+	config := &s.broker.config
+	for len(s.resend) > 0 && len(c.out) < config.OutgoingBytes {
+		d := s.resend[0]
+		s.resend = s.resend[1:]
+		if s.inflight[d.id] == d && !d.released {
+			s.send(d, true) // [MQTT-3.3.1-1] DUP is 1.
+		}
+	}
+	for s.head < len(s.queue) && len(s.inflight) < config.Inflight && len(c.out) < config.OutgoingBytes {
+		d := s.queue[s.head]
+		s.queue[s.head] = delivery{}
+		if s.head++; s.head == len(s.queue) {
+			s.queue, s.head = s.queue[:0], 0
+		}
+		s.queueBytes -= d.size()
+		d.id = s.newID()
+		s.inflight[d.id] = &d
+		s.sent = append(s.sent, &d)
+		s.send(&d, false)
+	}
+}
+
+// newID returns a packet identifier that is not in use [MQTT-2.3.1-4]. There is one: Inflight is below 65 536.
+func (s *session) newID() uint16 {
+	for {
+		s.lastID++
+		if _, used := s.inflight[s.lastID]; s.lastID != 0 && !used {
+			return s.lastID
+		}
+	}
+}
+
+func (s *session) send(d *delivery, again bool) {
+	s.connection.publish(&packet.Publish{
+		Dup: again, QoS: d.qos, Retain: d.retain, Topic: d.message.topic, ID: d.id, Payload: d.message.payload,
+	})
+}
+
+func (s *session) sendPubrel(id uint16) {
+	c := s.connection
+	start := len(c.out)
+	c.out, _ = packet.AppendPubrel(c.out, &packet.Pubrel{ID: id})
+	c.reply(start)
+}
+
+// acknowledge handles PUBACK: the end of a QoS 1 delivery (4.3.2). An unknown identifier is no mistake: the PUBLISH may
+// have been repeated.
+func (s *session) acknowledge(id uint16) error {
+	d := s.inflight[id]
+	if d == nil {
+		return nil
+	}
+	if d.qos != packet.QoS1 {
+		return fmt.Errorf("PUBACK %d for a message of QoS 2, want PUBREC (4.3.3)", id)
+	}
+	delete(s.inflight, id)
+	s.sent = without(s.sent, d)
+	s.pump()
+	return nil
+}
+
+// release handles PUBREC: the client has the QoS 2 message, which is not sent again from now on (4.3.3). Each PUBREC is
+// answered with PUBREL, in order [MQTT-4.6.0-4]: the first one may have been lost, with an unknown identifier too.
+func (s *session) release(id uint16) error {
+	d := s.inflight[id]
+	if d != nil && d.qos != packet.QoS2 {
+		return fmt.Errorf("PUBREC %d for a message of QoS 1, want PUBACK (4.3.2)", id)
+	}
+	if d != nil && !d.released {
+		d.released = true
+		s.sent = without(s.sent, d)
+		s.released = append(s.released, d)
+		d.message = nil
+	}
+	s.sendPubrel(id)
+	return nil
+}
+
+// complete handles PUBCOMP: the end of a QoS 2 delivery.
+func (s *session) complete(id uint16) error {
+	d := s.inflight[id]
+	if d == nil {
+		return nil
+	}
+	if !d.released {
+		return fmt.Errorf("PUBCOMP %d for a message that had no PUBREC (4.3.2, 4.3.3)", id)
+	}
+	delete(s.inflight, id)
+	s.released = without(s.released, d)
+	s.pump()
+	return nil
+}
+
+// without deletes d from list, where it mostly comes first.
+func without(list []*delivery, d *delivery) []*delivery {
+	if i := slices.Index(list, d); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}

@@ -1,0 +1,143 @@
+package iot
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"iotwire/mqtt"
+	"iotwire/mqtt/packet"
+)
+
+// Config says to which server a client connects, and as whom. Endpoint is required, and Credentials for TLS.
+type Config struct {
+	// Endpoint is where the server listens: host, host:port, mqtts://host[:port] or mqtt://host[:port]. See
+	// [ParseEndpoint].
+	Endpoint string
+
+	// Port, if not 0, takes the place of the endpoint's. With TLS, port 443 selects the protocol x-amzn-mqtt-ca (ALPN), by
+	// which AWS IoT Core is reached where a firewall lets only HTTPS pass.
+	Port int
+
+	// ClientID is the whole client identifier. If it is empty, [NewClientID] makes one of ClientPrefix. AWS IoT Core
+	// disconnects a client when another connects with the same identifier.
+	ClientID     string
+	ClientPrefix string
+
+	// Credentials are for TLS: see [LoadCredentials]. Without TLS they are not used.
+	Credentials *Credentials
+
+	// AWS says that the server is AWS IoT Core, or plays it, though its host name does not end in .amazonaws.com: a custom
+	// domain, an emulator. It selects AWS's limits and reconnect policy.
+	AWS bool
+
+	// DialContext opens the TCP connection, for a tunnel or a proxy. Nil: a [net.Dialer]. The server's certificate has to
+	// be the endpoint's wherever it leads.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
+
+	now func() time.Time // nil: time.Now
+}
+
+// MQTT returns the configuration of a client for this server; the program may change it before it gives it to
+// [mqtt.New]. It does no I/O.
+//
+// Dial opens TCP and, with TLS, at least version 1.2 and verifies the server against the roots of Credentials and no
+// others. ClientID is filled in. CleanSession is true if ClientPrefix made it, since nobody could come back for the
+// session. Retry declines what time does not cure: a certificate that one side does not accept, no common version, cipher
+// or protocol of TLS, a CONNACK with code 1, 2, 4 or 5.
+//
+// If the server is AWS IoT Core: Check and CheckFilter are its limits, SubscribeBatch is 8, Inflight 100, MaxPacket fits
+// its largest message, and Backoff keeps to one CONNECT a second: full jitter, 1 s at least, 2 min at most, starting
+// again after a connection of 30 s. For any other server these are left to package mqtt.
+//
+// The error matches [packet.ErrInvalid] or [ErrCredentials].
+func (c Config) MQTT() (mqtt.Config, error) {
+	e, err := c.endpoint()
+	if err != nil {
+		return mqtt.Config{}, err
+	}
+	aws := c.AWS || e.AWS()
+	id := c.ClientID
+	if id == "" {
+		id = NewClientID(c.ClientPrefix)
+	}
+	if err := checkClientID(id, aws); err != nil {
+		return mqtt.Config{}, err
+	}
+	if err := c.checkSecurity(e, aws); err != nil {
+		return mqtt.Config{}, err
+	}
+	d := &dialer{endpoint: e, now: c.clock(), dialContext: c.DialContext}
+	if d.dialContext == nil {
+		d.dialContext = netDialer()
+	}
+	if e.TLS {
+		d.credentials = c.Credentials
+		d.tls = tlsConfig(e, c.Credentials, d.now)
+		d.needALPN = aws && e.Port == 443
+	}
+	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "",
+		Retry: func(err error) bool { return worthRetry(err, d.now()) }}
+	if aws {
+		m.Check = func(message *mqtt.Message) error { return Check(*message) }
+		m.CheckFilter = CheckFilter
+		m.SubscribeBatch = maxFilters
+		m.Inflight = maxInflight
+		m.MaxPacket = maxPacket
+		m.Backoff = mqtt.Backoff{Min: time.Second, Max: 2 * time.Minute, Floor: time.Second, Stable: 30 * time.Second}
+	}
+	return m, nil
+}
+
+// endpoint is where to connect.
+func (c Config) endpoint() (Endpoint, error) {
+	e, err := ParseEndpoint(c.Endpoint)
+	if err == nil && c.Port != 0 {
+		if c.Port < 1 || c.Port > 65_535 {
+			return e, invalid("port %d, want 1 to 65535", c.Port)
+		}
+		e.Port = c.Port
+	}
+	return e, err
+}
+
+func (c Config) clock() func() time.Time {
+	if c.now == nil {
+		return time.Now
+	}
+	return c.now
+}
+
+// checkSecurity reports whether the credentials are enough for the server.
+func (c Config) checkSecurity(e Endpoint, aws bool) error {
+	switch {
+	case !e.TLS && e.AWS():
+		return invalid("endpoint %q: AWS IoT Core speaks TLS only; try %q", c.Endpoint, "mqtts://"+e.Host)
+	case !e.TLS:
+		return nil
+	case c.Credentials == nil || c.Credentials.roots == nil:
+		return &CredentialsError{File: e.String(), Problem: "TLS needs certificates, and none were loaded",
+			Remedy: "name their directory; a broker without TLS is mqtt://" + e.Host}
+	case aws && c.Credentials.KeyFile == "":
+		return &CredentialsError{File: e.String(), Problem: "AWS IoT Core wants a client certificate, and there is only a CA",
+			Remedy: "name private key and certificate"}
+	case aws && c.Credentials.ed25519:
+		return &CredentialsError{File: c.Credentials.KeyFile, Problem: "an Ed25519 key, and AWS IoT Core takes RSA and ECDSA only",
+			Remedy: "make a new key and certificate"}
+	}
+	return nil
+}
+
+// worthRetry reports whether time may cure err: it is the Retry of [mqtt.Config].
+func worthRetry(err error, now time.Time) bool {
+	var refused *mqtt.ConnectError
+	if errors.As(err, &refused) {
+		return refused.Code == packet.RefusedUnavailable
+	}
+	var credentials *CredentialsError
+	if errors.As(err, &credentials) {
+		return credentials.early
+	}
+	return !incurable(err, now)
+}

@@ -1,0 +1,96 @@
+package iot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// CredentialsError says what is wrong with a private key, a certificate, a CA file or their directory. It matches
+// [ErrCredentials], and [fs.ErrNotExist] or [fs.ErrPermission] if that is the reason. It never holds anything of a
+// private key.
+type CredentialsError struct {
+	File    string // the file or directory
+	Problem string // what was expected and what was found
+	Remedy  string // what to do, or ""
+
+	cause error // of the operating system, or nil
+	early bool  // the certificate is not valid yet: time, or setting the clock, cures it
+}
+
+// Error returns one line: file, problem and remedy.
+func (e *CredentialsError) Error() string {
+	if e.Remedy == "" {
+		return e.File + ": " + e.Problem
+	}
+	return e.File + ": " + e.Problem + "; " + e.Remedy
+}
+
+// Is reports whether target is ErrCredentials.
+func (e *CredentialsError) Is(target error) bool { return target == ErrCredentials }
+
+// Unwrap returns the error of the operating system, if there was one.
+func (e *CredentialsError) Unwrap() error { return e.cause }
+
+const wantedFiles = "the directory needs private.key, cert.pem and AmazonRootCA1.pem, or the files as AWS gives them"
+
+// fileError is what the operating system says about a file or a directory.
+func fileError(name string, err error) error {
+	e := &CredentialsError{File: name, cause: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Problem, e.Remedy = "no such file", wantedFiles
+	case errors.Is(err, fs.ErrPermission):
+		e.Problem, e.Remedy = "permission denied", "run as the user who owns it, or let this user read it (chown, chmod)"
+	default:
+		e.Problem = "cannot be read: " + withoutPath(err)
+	}
+	return e
+}
+
+// withoutPath drops the name of the file from an error that repeats it.
+func withoutPath(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return strings.ReplaceAll(err.Error(), "\n", " ")
+}
+
+// mismatch is the error for a key and a certificate that do not belong together.
+func mismatch(key, certificate string) error {
+	return &CredentialsError{File: key, Problem: "this private key does not belong to the certificate in " + certificate,
+		Remedy: "take the two that were made together"}
+}
+
+// clockFloor is before this program was written: a clock that is earlier is not set.
+var clockFloor = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// clock writes t as this package shows it.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// checkValidity compares the time in which a certificate is valid with the present.
+func checkValidity(file string, notBefore, notAfter, now time.Time) error {
+	e := &CredentialsError{File: file}
+	switch {
+	case now.Before(notBefore):
+		e.Problem = fmt.Sprintf("not valid before %s, and the clock says %s", clock(notBefore), clock(now))
+		e.Remedy, e.early = clockRemedy(now), true
+	case now.After(notAfter):
+		e.Problem = fmt.Sprintf("expired on %s, and the clock says %s", clock(notAfter), clock(now))
+		e.Remedy = "make a new certificate, or set the clock if it is wrong"
+	default:
+		return nil
+	}
+	return e
+}
+
+// clockRemedy says what to do about a certificate that is not valid yet.
+func clockRemedy(now time.Time) string {
+	if now.Before(clockFloor) {
+		return "is the clock set? run ntpd -q, or date -s"
+	}
+	return "wait until then, or set the clock if it is wrong"
+}

@@ -1,0 +1,145 @@
+package iot
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"syscall"
+
+	"iotwire/mqtt"
+)
+
+// badTLS says what a failure of TLS means: of the server's certificate, of the client's, of the handshake.
+func badTLS(s *symptom) *Diagnosis {
+	var unverified *tls.CertificateVerificationError
+	var handshake *handshakeError
+	var record tls.RecordHeaderError
+	alert := remoteAlert(s.err)
+	switch {
+	case errors.As(s.err, &unverified):
+		return badServerCertificate(s, unverified)
+	case slices.Contains(certificateAlerts, alert), alert == alertHandshake:
+		return badClientCertificate(s, alert)
+	case alert == alertALPN, errors.Is(s.err, errNoALPN):
+		return diagnosis(KindTLS, "the server at "+s.where()+" does not speak the protocol "+alpn+" (ALPN)",
+			"on port 443 that is how AWS IoT knows MQTT; is the endpoint right, and does a proxy stand in between?",
+			"port 8883 needs no ALPN")
+	case alert == alertVersion:
+		return diagnosis(KindTLS, "the server does not speak TLS 1.2 or newer", "it needs an update: older versions are not safe")
+	case alert == alertName:
+		return diagnosis(KindTLS, "the server does not know the name "+s.endpoint.Host, "use the name that its certificate has")
+	case errors.As(s.err, &record):
+		return diagnosis(KindTLS, "the server does not speak TLS on "+s.where(), "is the port right? A broker without TLS is mqtt://"+s.where())
+	case !errors.As(s.err, &handshake), isTimeout(s.err):
+		if alert != "" && !errors.Is(s.err, mqtt.ErrLost) {
+			return diagnosis(KindTLS, "the server ended TLS: "+alert)
+		}
+		return nil
+	case errors.Is(s.err, io.EOF), errors.Is(s.err, io.ErrUnexpectedEOF), errors.Is(s.err, syscall.ECONNRESET), errors.Is(s.err, syscall.EPIPE):
+		return diagnosis(KindTLS, "the server at "+s.where()+" hung up in the TLS handshake",
+			"does it speak TLS on this port? A broker without TLS is mqtt://"+s.where())
+	}
+	return diagnosis(KindTLS, s.text())
+}
+
+// badServerCertificate says why we do not trust the server.
+func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationError) *Diagnosis {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(unverified.Err, &unknown):
+		d := diagnosis(KindTLS, "the server's certificate is not signed by "+s.caFile())
+		if len(unverified.UnverifiedCertificates) > 0 {
+			last := unverified.UnverifiedCertificates[len(unverified.UnverifiedCertificates)-1]
+			d.Lines = append(d.Lines, fmt.Sprintf("it is signed by %q", commonName(last)))
+		}
+		switch {
+		case s.endpoint.Legacy():
+			d.Lines = append(d.Lines, "this endpoint lacks -ats; get the right one: aws iot describe-endpoint --endpoint-type iot:Data-ATS")
+		case s.aws:
+			d.Lines = append(d.Lines, "AWS's CA is https://www.amazontrust.com/repository/AmazonRootCA1.pem; a proxy that reads TLS has another")
+		default:
+			d.Lines = append(d.Lines, "give the CA certificate that the server's was signed with")
+		}
+		return d
+	case errors.As(unverified.Err, &name):
+		d := diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not for %s", name.Host))
+		if names := certificateNames(name.Certificate); names != "" {
+			d.Lines = append(d.Lines, "it is for "+names)
+		} else {
+			d.Lines = append(d.Lines, "it has no name in its subject alternative names, and the common name does not count")
+		}
+		d.Lines = append(d.Lines, "use the name of the server as endpoint, in the right region")
+		return d
+	case errors.As(unverified.Err, &invalid) && invalid.Reason == x509.Expired:
+		if notYetValid(unverified.Err, s.now) {
+			return diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not valid before %s, and the clock says %s",
+				clock(invalid.Cert.NotBefore), clock(s.now)), clockRemedy(s.now))
+		}
+		return diagnosis(KindTLS, fmt.Sprintf("the server's certificate expired on %s, and the clock says %s",
+			clock(invalid.Cert.NotAfter), clock(s.now)), "set the clock if it is wrong; otherwise the server needs a new certificate")
+	case errors.As(unverified.Err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return diagnosis(KindTLS, "the server's certificate is not one for servers (extended key usage)",
+			"the server needs one for server authentication")
+	}
+	return diagnosis(KindTLS, s.text())
+}
+
+// badClientCertificate says why the server may not trust us.
+func badClientCertificate(s *symptom, alert string) *Diagnosis {
+	credentials := s.config.Credentials
+	if credentials != nil && credentials.KeyFile == "" {
+		return diagnosis(KindTLS, "the server wants a client certificate (TLS: "+alert+")", "name private key and certificate")
+	}
+	file := "the certificate"
+	if credentials != nil {
+		file = credentials.CertificateFile
+	}
+	d := diagnosis(KindTLS, "the server closed the TLS connection: it wants a certificate it knows (TLS: "+alert+")")
+	switch {
+	case s.aws:
+		d.Lines = append(d.Lines,
+			fmt.Sprintf("is %s registered and active in %s?", file, s.region("this AWS region")),
+			"check it: aws iot describe-certificate --certificate-id "+s.certificateID())
+	case alert == alertHandshake:
+		d.Lines = append(d.Lines, "or the two have no cipher suite in common; the server's log says more")
+	default:
+		d.Lines = append(d.Lines, fmt.Sprintf("is %s signed by the CA that the server asks for?", file))
+	}
+	return d
+}
+
+func (s *symptom) caFile() string {
+	if c := s.config.Credentials; c != nil && c.CAFile != "" {
+		return c.CAFile
+	}
+	return "the CA"
+}
+
+// commonName is a name for the issuer of a certificate.
+func commonName(certificate *x509.Certificate) string {
+	if certificate.Issuer.CommonName != "" {
+		return certificate.Issuer.CommonName
+	}
+	return certificate.Issuer.String()
+}
+
+// certificateNames lists some names of a certificate.
+func certificateNames(certificate *x509.Certificate) string {
+	var names []string
+	for _, name := range certificate.DNSNames {
+		names = append(names, fmt.Sprintf("%.60q", name))
+	}
+	for _, ip := range certificate.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) > 5 {
+		names = append(names[:5], "...")
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,84 @@
+package iot
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// dialer opens connections to one endpoint.
+type dialer struct {
+	endpoint    Endpoint
+	credentials *Credentials // nil without TLS
+	tls         *tls.Config  // nil without TLS
+	needALPN    bool         // the server has to agree on the protocol
+	now         func() time.Time
+	dialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// dial opens a connection. It ends with ctx, the handshake of TLS included. The name is looked up afresh, and all its
+// addresses are tried, IPv6 and IPv4 side by side (RFC 8305).
+func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
+	if d.tls != nil {
+		if err := d.credentials.valid(d.now()); err != nil { // it may have expired since it was loaded
+			return nil, err
+		}
+	}
+	conn, err := d.dialContext(ctx, "tcp", d.endpoint.Address())
+	if err != nil || d.tls == nil {
+		return conn, err
+	}
+	steady := &steadyConn{Conn: conn}
+	secure := tls.Client(steady, d.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, &handshakeError{d.endpoint, err}
+	}
+	if got := secure.ConnectionState().NegotiatedProtocol; d.needALPN && got != alpn {
+		conn.Close()
+		return nil, &handshakeError{d.endpoint, errNoALPN}
+	}
+	return &tlsConn{secure, steady}, nil
+}
+
+// netDialer is what dials unless Config.DialContext does.
+func netDialer() func(ctx context.Context, network, address string) (net.Conn, error) {
+	d := &net.Dialer{
+		// MQTT has its own keep alive. This one only finds the connections that it does not know of, such as one whose
+		// owner turned it off.
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4},
+	}
+	return d.DialContext
+}
+
+// errNoALPN says that a server went on without the protocol that it was asked for. Package tls lets that pass.
+var errNoALPN = errors.New("the server did not agree on the protocol " + alpn)
+
+// handshakeError is the failure of TLS before the connection could be used.
+type handshakeError struct {
+	endpoint Endpoint
+	cause    error
+}
+
+func (e *handshakeError) Error() string {
+	return fmt.Sprintf("TLS handshake with %s: %v", e.endpoint, e.cause)
+}
+func (e *handshakeError) Unwrap() error { return e.cause }
+
+// closeTimeout is how long the end of a TLS connection may wait to say so (close_notify, RFC 8446 section 6.1).
+const closeTimeout = 200 * time.Millisecond
+
+// tlsConn is a TLS connection that closes soon, where package tls would wait for 5 s on a network that takes nothing.
+type tlsConn struct {
+	*tls.Conn
+	steady *steadyConn
+}
+
+// Close says good-bye if the network takes it within closeTimeout, and closes the connection.
+func (c *tlsConn) Close() error {
+	c.steady.hurry()
+	return c.Conn.Close()
+}

@@ -1,0 +1,185 @@
+package iot
+
+import (
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// The ports of IANA: "secure-mqtt" and "mqtt".
+const (
+	portTLS   = 8883
+	portPlain = 1883
+)
+
+// Endpoint says where a server listens, and whether it speaks TLS there.
+type Endpoint struct {
+	Host string // a DNS name in lower case, or an IP address without brackets
+	Port int    // 1 to 65 535
+	TLS  bool
+}
+
+// ParseEndpoint reads host, host:port, mqtts://host[:port] (all of these with TLS, port 8883 unless given) or
+// mqtt://host[:port] (without TLS, port 1883 unless given). An IPv6 address stands in brackets. The error is one line
+// that says what was found and what is wanted, and matches [packet.ErrInvalid].
+func ParseEndpoint(s string) (Endpoint, error) {
+	if s == "" {
+		return Endpoint{}, invalid("the endpoint is empty; for AWS IoT Core ask: aws iot describe-endpoint --endpoint-type iot:Data-ATS")
+	}
+	e := Endpoint{Port: portTLS, TLS: true}
+	scheme, rest, found := strings.Cut(s, "://")
+	if !found {
+		rest = s
+	} else if err := e.setScheme(s, strings.ToLower(scheme), rest); err != nil {
+		return Endpoint{}, err
+	}
+	for _, r := range rest {
+		if r <= ' ' || r == 0x7f {
+			return Endpoint{}, invalid("endpoint %q: %q in it, want a host name, or host:port", s, r)
+		}
+	}
+	if strings.Contains(rest, "@") {
+		return Endpoint{}, invalid("endpoint %q: user name and password do not belong here, want host or host:port", s)
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		return Endpoint{}, invalid("endpoint %q: %q behind the host, want host or host:port; try %q", s, rest[i:], rest[:i])
+	}
+	host, port, err := splitPort(s, rest)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	e.Host = host
+	if port != "" {
+		if e.Port, err = parsePort(s, port); err != nil {
+			return Endpoint{}, err
+		}
+	}
+	return e, nil
+}
+
+// setScheme fills in what the scheme says.
+func (e *Endpoint) setScheme(s, scheme, rest string) error {
+	host, _, _ := strings.Cut(rest, "/")
+	switch scheme {
+	case "mqtts":
+		return nil
+	case "mqtt":
+		e.Port, e.TLS = portPlain, false
+		return nil
+	case "https", "http":
+		return invalid("endpoint %q: a web address, want the host name alone; try %q", s, host)
+	case "wss", "ws":
+		return invalid("endpoint %q: MQTT over WebSocket is not spoken here, want the host name alone; try %q", s, host)
+	case "ssl", "tls":
+		return invalid("endpoint %q: unknown scheme, want mqtts:// (TLS) or mqtt:// (plain); try %q", s, "mqtts://"+host)
+	case "tcp":
+		return invalid("endpoint %q: unknown scheme, want mqtts:// (TLS) or mqtt:// (plain); try %q", s, "mqtt://"+host)
+	}
+	return invalid("endpoint %q: unknown scheme, want mqtts:// (TLS) or mqtt:// (plain)", s)
+}
+
+// splitPort cuts rest, the part of s behind the scheme, into a host that was checked and a port that was not.
+func splitPort(s, rest string) (host, port string, err error) {
+	if inside, found := strings.CutPrefix(rest, "["); found {
+		inside, behind, found := strings.Cut(inside, "]")
+		address, err := netip.ParseAddr(inside)
+		if !found || err != nil || !address.Is6() {
+			return "", "", invalid("endpoint %q: want an IPv6 address in the brackets, such as [2001:db8::1]:8883", s)
+		}
+		port, found := strings.CutPrefix(behind, ":")
+		if found == (behind == "") || found && port == "" {
+			return "", "", invalid("endpoint %q: %q behind the bracket, want : and a port, or nothing", s, behind)
+		}
+		return inside, port, nil
+	}
+	host, port, found := strings.Cut(rest, ":")
+	switch {
+	case strings.Contains(port, ":"):
+		return "", "", invalid("endpoint %q: more than one colon; an IPv6 address needs brackets, such as [2001:db8::1]:8883", s)
+	case found && port == "":
+		return "", "", invalid("endpoint %q: no port behind the colon, want 1 to 65535", s)
+	case host == "":
+		return "", "", invalid("endpoint %q: no host, want host or host:port", s)
+	}
+	return strings.ToLower(host), port, checkHost(s, host)
+}
+
+// checkHost checks the form of a DNS name or IPv4 address: RFC 1123, and the underscore that containers have in names.
+func checkHost(s, host string) error {
+	name := strings.TrimSuffix(host, ".")
+	if len(name) > 253 {
+		return invalid("endpoint %.40q...: the host name has %d bytes, want at most 253", s, len(name))
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" {
+			return invalid("endpoint %q: two dots in a row, or one at the start", s)
+		}
+		if len(label) > 63 {
+			return invalid("endpoint %q: a part of the host name has %d bytes, want at most 63", s, len(label))
+		}
+		for _, r := range label {
+			switch {
+			case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+			case r >= 0x80:
+				return invalid("endpoint %q: %q in the host name, want its ASCII form (xn--...)", s, r)
+			default:
+				return invalid("endpoint %q: %q in the host name, want letters, digits, '-' and '.'", s, r)
+			}
+		}
+		if label[0] == '-' || label[len(label)-1] == '-' {
+			return invalid("endpoint %q: a part of the host name starts or ends with '-'", s)
+		}
+	}
+	return nil
+}
+
+func parsePort(s, port string) (int, error) {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return 0, invalid("endpoint %q: port %q, want 1 to 65535", s, port)
+	}
+	return int(n), nil
+}
+
+// String returns host:port, with mqtt:// in front if the endpoint is without TLS. [ParseEndpoint] reads it.
+func (e Endpoint) String() string {
+	if e.TLS {
+		return e.Address()
+	}
+	return "mqtt://" + e.Address()
+}
+
+// Address returns host:port as package net wants it, with brackets around an IPv6 address.
+func (e Endpoint) Address() string {
+	return net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
+}
+
+// AWS reports whether the host name is one of AWS: it ends in .amazonaws.com or .amazonaws.com.cn.
+func (e Endpoint) AWS() bool {
+	host := strings.ToLower(strings.TrimSuffix(e.Host, "."))
+	return strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")
+}
+
+var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+
+// Region returns the AWS region that the host name holds, such as eu-west-1, or "".
+func (e Endpoint) Region() string {
+	if !e.AWS() {
+		return ""
+	}
+	for label := range strings.SplitSeq(strings.ToLower(e.Host), ".") {
+		if regionName.MatchString(label) {
+			return label
+		}
+	}
+	return ""
+}
+
+// Legacy reports whether this is an AWS IoT data endpoint of the old kind, whose certificate AmazonRootCA1.pem does not
+// sign: prefix.iot.region.amazonaws.com. The present kind is prefix-ats.iot., in China prefix.ats.iot.
+func (e Endpoint) Legacy() bool {
+	labels := strings.Split(strings.ToLower(e.Host), ".")
+	return e.AWS() && len(labels) > 3 && labels[1] == "iot" && labels[3] == "amazonaws" && !strings.HasSuffix(labels[0], "-ats")
+}

@@ -1,0 +1,57 @@
+// Package iot makes package mqtt speak to AWS IoT Core: endpoint, client identifier, certificates, TLS, AWS's limits
+// and reconnect policy, and what an error means there.
+//
+//	credentials, err := iot.LoadCredentials("certs")
+//	config, err := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientPrefix: "meter", Credentials: credentials}.MQTT()
+//	client, err := mqtt.New(config)
+//
+// [Config.MQTT] fills an [mqtt.Config]; the program sets what else it wants there (will, keep alive, trace) and gives it
+// to mqtt.New. A server that is not AWS IoT Core is reached the same way, over TLS or, with mqtt://, without; the limits
+// of AWS are then left out.
+//
+// # Errors
+//
+// What is wrong with key, certificate or CA is a [*CredentialsError] and matches [ErrCredentials]. A wrong setting
+// (endpoint, port, client identifier) matches [packet.ErrInvalid], and so does what is beyond a limit of AWS IoT Core,
+// which matches [ErrLimit] too. [Diagnose] tells what an error of the connection means and what to do.
+//
+// # Secrets
+//
+// No error, and no way of printing a Credentials or a Config, shows anything of a private key. No code path leaves the
+// server's certificate or its name unchecked, and the roots are those of the CA file and no others.
+package iot
+
+import (
+	"errors"
+	"fmt"
+
+	"iotwire/mqtt/packet"
+)
+
+var (
+	// ErrCredentials is matched, with [errors.Is], by every error about a private key, a certificate or a CA file.
+	ErrCredentials = errors.New("bad credentials")
+
+	// ErrLimit is matched, with [errors.Is], by every error about a limit of AWS IoT Core.
+	ErrLimit = errors.New("beyond a limit of AWS IoT Core")
+)
+
+// invalidError is a wrong setting, or a value beyond a limit of AWS IoT Core.
+type invalidError struct {
+	reason string
+	limit  bool
+}
+
+func (e *invalidError) Error() string { return e.reason }
+
+func (e *invalidError) Is(target error) bool {
+	return target == packet.ErrInvalid || target == ErrLimit && e.limit
+}
+
+func invalid(format string, args ...any) error {
+	return &invalidError{reason: fmt.Sprintf(format, args...)}
+}
+
+func beyond(format string, args ...any) error {
+	return &invalidError{reason: "AWS IoT Core: " + fmt.Sprintf(format, args...), limit: true}
+}

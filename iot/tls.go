@@ -1,0 +1,52 @@
+package iot
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"time"
+)
+
+// alpn is the protocol by which AWS IoT Core knows MQTT with a client certificate on port 443, where it also speaks
+// HTTPS. On port 8883 none is needed.
+const alpn = "x-amzn-mqtt-ca"
+
+// cipherSuites are those of TLS 1.2, in Go's order, that AWS IoT Core lists and that keep past connections secret when a
+// key is lost. ChaCha20 is not among AWS's for TLS 1.2. Those of TLS 1.3 cannot be chosen: AWS has all three.
+var cipherSuites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
+}
+
+// tlsConfig is how to speak TLS to e with the credentials c: the server's name and the chain up to c's roots are always
+// verified, sessions are never resumed, so that each connection verifies again.
+func tlsConfig(e Endpoint, c *Credentials, now func() time.Time) *tls.Config {
+	config := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		CipherSuites: cipherSuites,
+		RootCAs:      c.roots, // never nil: nil would stand for the roots of the system
+		ServerName:   serverName(e.Host),
+		Time:         now,
+
+		// With Certificates, package tls would send none to a server that does not name the issuer of ours, and the user
+		// would read that a certificate is missing instead of unknown.
+		GetClientCertificate: c.certificate,
+	}
+	if e.Port == 443 {
+		config.NextProtos = []string{alpn}
+	}
+	return config
+}
+
+// serverName is the name that the server's certificate has to have: the host, without the zone of an IPv6 address.
+func serverName(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.WithZone("").String()
+	}
+	return host
+}

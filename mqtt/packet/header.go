@@ -100,7 +100,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	return Header{Type: t, Flags: flags, Len: length}, n, nil
 }
 
-// notMQTT names the protocol that b more likely is.
+// notMQTT names the protocol that b more likely is, if enough of it has come to tell.
 func notMQTT(b []byte) string {
 	switch {
 	case len(b) >= 2 && b[0] >= 0x14 && b[0] <= 0x17 && b[1] == 3:

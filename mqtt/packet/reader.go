@@ -45,10 +45,15 @@ func (r *Reader) Next() (Header, []byte, error) {
 	if r.err != nil {
 		return Header{}, nil, r.err
 	}
-	if r.rest > 0 {
-		if _, err := io.Copy(io.Discard, (*rest)(r)); err != nil {
-			return Header{}, nil, err
+	for r.rest > 0 { // skip what is left of a packet above the limit
+		if r.r == r.w {
+			if err := r.fill(); err != nil {
+				return Header{}, nil, err
+			}
 		}
+		n := min(r.rest, r.w-r.r)
+		r.r += n
+		r.rest -= n
 	}
 	for {
 		h, n, err := ParseHeader(r.buf[r.r:r.w])
@@ -70,9 +75,6 @@ func (r *Reader) Next() (Header, []byte, error) {
 			}
 		}
 		if err := r.fill(); err != nil {
-			if err == io.EOF && r.r < r.w {
-				err = io.ErrUnexpectedEOF
-			}
 			return Header{}, nil, err
 		}
 	}
@@ -134,6 +136,9 @@ func (r *Reader) fill() error {
 	}
 	n, err := read(r.src, r.buf[r.w:])
 	if n == 0 {
+		if err == io.EOF && (r.rest > 0 || r.r < r.w) {
+			err = io.ErrUnexpectedEOF
+		}
 		return err
 	}
 	r.w += n

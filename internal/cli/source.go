@@ -19,6 +19,7 @@ const (
 
 // source gives the messages of a publisher, one after the other.
 type source struct {
+	payload []byte // the only one, if it is repeated
 	// next returns the next payload, or io.EOF behind the last one. It may block for as long as stdin does.
 	next  func() ([]byte, error)
 	total int // how many will come; 0: not known
@@ -27,7 +28,7 @@ type source struct {
 // repeated is a payload, count times; 0: for ever.
 func repeated(payload []byte, count int) source {
 	given := 0
-	return source{total: count, next: func() ([]byte, error) {
+	return source{payload: payload, total: count, next: func() ([]byte, error) {
 		if count > 0 && given == count {
 			return nil, io.EOF
 		}

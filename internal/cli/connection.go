@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"iotwire/iot"
+	"iotwire/mqtt"
+)
+
+// connection is the options of publisher and subscriber on where to connect, and as whom.
+type connection struct {
+	endpoint, prefix, certDir string
+	clientID, ca, cert, key   string
+	qos                       int
+	keepAlive, timeout        time.Duration
+	quiet                     bool
+}
+
+func (o *connection) endpointOption() Option {
+	return Option{Letter: "e", Name: "endpoint", Metavar: "ENDPOINT", Value: &o.endpoint,
+		Help: "host, host:port, or mqtts://, mqtt:// and these"}
+}
+
+func (o *connection) prefixOption() Option {
+	return Option{Letter: "p", Name: "client-prefix", Metavar: "PREFIX", Value: &o.prefix, Default: "test",
+		Help: "client id is PREFIX-<uuid4>"}
+}
+
+func (o *connection) certDirOption() Option {
+	return Option{Letter: "C", Name: "cert-dir", Metavar: "DIR", Value: &o.certDir, Default: ".",
+		Help: "holds private.key, cert.pem, AmazonRootCA1.pem"}
+}
+
+func (o *connection) qosOption(help string) Option {
+	return Option{Letter: "q", Name: "qos", Metavar: "0|1|2", Value: &o.qos, Default: "1", Min: "0", Max: "2", Help: help}
+}
+
+func (o *connection) timeoutOption() Option {
+	return Option{Name: "timeout", Metavar: "TIME", Value: &o.timeout, Default: "10s", Min: "1ms", Max: "24h",
+		Help: "longest wait for any answer"}
+}
+
+func (o *connection) keepAliveOption() Option {
+	return Option{Letter: "k", Name: "keep-alive", Metavar: "SECONDS", Value: &o.keepAlive, Default: "10", Max: "65535",
+		Help: "0 turns it off"}
+}
+
+func (o *connection) identityOptions() []Option {
+	return []Option{
+		{Name: "client-id", Metavar: "ID", Value: &o.clientID, Help: "the whole client id (replaces -p)"},
+		{Name: "ca", Metavar: "FILE", Value: &o.ca, Help: "file to use in place of the CA in --cert-dir"},
+		{Name: "cert", Metavar: "FILE", Value: &o.cert, Help: "the same for the certificate"},
+		{Name: "key", Metavar: "FILE", Value: &o.key, Help: "the same for the private key"},
+	}
+}
+
+func (o *connection) quietOption() Option {
+	return Option{Name: "quiet", Value: &o.quiet, Help: "errors only"}
+}
+
+// target checks the options that say where to connect.
+func (o *connection) target(t *Table) (iot.Endpoint, error) {
+	if o.endpoint == "" {
+		return iot.Endpoint{}, fmt.Errorf("no endpoint: give -e ENDPOINT or set %s", t.Variable("endpoint"))
+	}
+	if t.FlagGiven("client-prefix") && !t.FlagGiven("client-id") {
+		o.clientID = "" // A flag wins over the variable of the option that would replace it, too.
+	}
+	return iot.ParseEndpoint(o.endpoint)
+}
+
+// config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
+// [iot.ErrCredentials].
+func (o *connection) config(target iot.Endpoint, log *console) (mqtt.Config, iot.Config, error) {
+	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix}
+	if target.TLS {
+		credentials, err := iot.LoadCredentialFiles(iot.CredentialFiles{Dir: o.certDir, CA: o.ca, Certificate: o.cert, Key: o.key})
+		if err != nil {
+			return mqtt.Config{}, c, err
+		}
+		for _, warning := range credentials.Warnings {
+			log.warn("%s", warning)
+		}
+		c.Credentials = credentials
+	} else if address, err := netip.ParseAddr(target.Host); target.Host != "localhost" && (err != nil || !address.IsLoopback()) {
+		log.warn("mqtt:// sends everything in the clear; mqtts:// is encrypted")
+	}
+	cfg, err := c.MQTT()
+	if err != nil {
+		return mqtt.Config{}, c, err
+	}
+	c.ClientID = cfg.ClientID
+	cfg.CleanSession = true
+	cfg.Timeout = o.timeout
+	if cfg.KeepAlive = o.keepAlive; o.keepAlive == 0 {
+		cfg.KeepAlive = -1
+	}
+	return cfg, c, nil
+}
+
+// watch tells on the console what happens to the connections of a client. It belongs to Run's goroutine.
+type watch struct {
+	log      *console
+	target   iot.Endpoint
+	client   string // its id
+	began    time.Time
+	security string
+	accepted int                   // connections so far
+	lost     atomic.Pointer[error] // why the last one ended; for everybody
+}
+
+// attach makes w part of cfg. The first connection has to work: what goes wrong before a CONNACK accepts is final.
+func (w *watch) attach(cfg *mqtt.Config) {
+	dial, retry := cfg.Dial, cfg.Retry
+	cfg.Dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := dial(ctx)
+		w.security = ""
+		if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+			w.security = " (" + tls.VersionName(c.ConnectionState().Version) + ")"
+		}
+		return conn, err
+	}
+	cfg.Retry = func(err error) bool {
+		return w.accepted > 0 && (retry == nil || retry(err))
+	}
+	cfg.Trace = &mqtt.Trace{
+		Connecting:   w.connecting,
+		Connected:    w.connected,
+		Disconnected: w.disconnected,
+	}
+}
+
+func (w *watch) connecting(attempt int) {
+	w.began = time.Now()
+	if w.accepted == 0 {
+		w.log.say("connecting to %s as %s", w.target, oneLine(w.client))
+	}
+}
+
+func (w *watch) connected(present bool) {
+	took := span(time.Since(w.began))
+	w.accepted++
+	switch {
+	case w.accepted == 1:
+		w.log.say("connected in %s%s", took, w.security)
+	case present:
+		w.log.warn("reconnected in %s%s; the server has kept the session", took, w.security)
+	default:
+		w.log.warn("reconnected in %s%s; the server had no session", took, w.security)
+	}
+}
+
+func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
+	w.lost.Store(&err)
+	if retry {
+		w.log.warn("%v; reconnecting in %s", err, span(wait))
+	}
+}

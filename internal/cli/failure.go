@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"iotwire/iot"
+	"iotwire/mqtt"
+)
+
+// failure is what ends a program early.
+type failure struct {
+	code  ExitCode
+	lines []string // what happened, then what to do about it
+}
+
+// diagnose makes a failure of an error of the client, or of its configuration.
+func diagnose(err error, server iot.Config) *failure {
+	d := iot.Diagnose(err, server)
+	f := &failure{code: ExitLocal, lines: d.Lines}
+	switch d.Kind {
+	case iot.KindInvalid:
+		f.code = ExitUsage
+	case iot.KindNetwork:
+		f.code = ExitNetwork
+	case iot.KindTLS:
+		f.code = ExitTLS
+	case iot.KindHungUp:
+		f.code = ExitHungUp
+	case iot.KindRefused:
+		f.code = ExitConnack
+		var refused *mqtt.ConnectError
+		if errors.As(err, &refused) {
+			f.code += ExitCode(refused.Code)
+		}
+	case iot.KindProtocol:
+		f.code = ExitProtocol
+	case iot.KindLost:
+		f.code = ExitLost
+	}
+	return f
+}
+
+// tell prints the failure and returns its exit code. A mistake in usage is one line that points to the help.
+func (f *failure) tell(t *Table, p *Process, log *console) ExitCode {
+	if f.code == ExitUsage {
+		return t.Mistake(p, "%s", f.lines[0])
+	}
+	log.fail(f.lines...)
+	return f.code
+}
+
+// signalCode is the exit code of a program that the signal s stopped.
+func signalCode(s os.Signal) ExitCode {
+	if s == os.Interrupt {
+		return ExitInterrupted
+	}
+	return ExitTerminated
+}
+
+// The numbers of two errors of Windows that mean the same as EPIPE.
+const (
+	windowsBrokenPipe = syscall.Errno(109) // ERROR_BROKEN_PIPE
+	windowsNoData     = syscall.Errno(232) // ERROR_NO_DATA
+)
+
+// isClosedPipe reports whether err is that of a write to a pipe that nobody reads any more.
+func isClosedPipe(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) ||
+		os.PathSeparator == '\\' && (errors.Is(err, windowsBrokenPipe) || errors.Is(err, windowsNoData))
+}
+
+// outputError names standard output in an error of a write to it.
+func outputError(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("standard output: %w", err)
+}

@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"iotwire/iot"
+	"iotwire/mqtt"
+	"iotwire/mqtt/packet"
+)
+
+// publisherOptions is what the options of publisher say.
+type publisherOptions struct {
+	connection
+	topic, message, file string
+	lines, empty, retain bool
+	count, inflight      int
+	interval             time.Duration
+	json                 bool
+}
+
+func (o *publisherOptions) table() *Table {
+	return &Table{
+		Program: "publisher",
+		Summary: "send messages to AWS IoT Core over MQTT 3.1.1",
+		Usage:   "-e ENDPOINT -C DIR -m TEXT [options]",
+		Examples: []string{
+			`publisher -e x-ats.iot.eu-west-1.amazonaws.com -C certs -m '{"message":"hi"}'`,
+			`publisher -e ... -C certs -t test/commands -n 5 -i 500ms -m hello`,
+			`sensor | publisher -e ... -C certs -t site/7/temp -l    one message a line`,
+			`publisher -e mqtt://127.0.0.1 -m hi                     local broker, no TLS`,
+		},
+		Groups: []Group{
+			{"Main options", []Option{
+				o.endpointOption(),
+				o.prefixOption(),
+				{Letter: "t", Name: "topic", Metavar: "TOPIC", Value: &o.topic, Default: "test/commands", Help: "topic to publish to"},
+				{Letter: "n", Name: "count", Metavar: "N", Value: &o.count, Default: "1", Min: "0", Max: "1000000000",
+					Help: "messages to send; 0 = until stopped"},
+				o.certDirOption(),
+				{Letter: "m", Name: "message", Metavar: "TEXT", Value: &o.message, Empty: true, Help: "the payload, sent as it is"},
+			}},
+			{"Message source (one of -m, -f, -l, -z)", []Option{
+				{Letter: "f", Name: "file", Metavar: "FILE", Value: &o.file, Help: "the payload is this file's bytes; - is stdin"},
+				{Letter: "l", Name: "lines", Value: &o.lines,
+					Help: "a message for each line of stdin, empty ones too; all lines unless -n, no pause unless -i"},
+				{Letter: "z", Name: "empty", Value: &o.empty, Help: "a payload of zero bytes"},
+			}},
+			{"Delivery", []Option{
+				{Letter: "i", Name: "interval", Metavar: "TIME", Value: &o.interval, Default: "1s", Max: "8760h",
+					Help: "between messages: 2, 0.5, 250ms"},
+				o.qosOption("delivery level (AWS IoT: 0 or 1)"),
+				{Letter: "r", Name: "retain", Value: &o.retain, Help: "ask the server to keep the last message"},
+				{Name: "inflight", Metavar: "N", Value: &o.inflight, Default: "1", Min: "1", Max: "65535",
+					Help: "unacknowledged messages at a time"},
+				o.timeoutOption(),
+			}},
+			{"Connection", append([]Option{o.keepAliveOption()}, o.identityOptions()...)},
+			{"Output", []Option{
+				{Name: "json", Value: &o.json, Help: "one JSON object for each message on stdout"},
+				o.quietOption(),
+			}},
+		},
+		OneOf: []string{"message", "file", "lines", "empty"},
+		Notes: []string{
+			"Ctrl-C or SIGTERM stops sending, waits shortly for what is on its way, and disconnects; a second one leaves at once.",
+			"Exit status: 0 all acknowledged, 1 a file or stdout failed, 2 usage, 3 network, 4 TLS or certificates, " +
+				"5 server hung up on CONNECT, 6 connection lost, 7 not all acknowledged, 9 server broke the protocol, " +
+				"11-15 CONNACK return code 1-5, 130/143 interrupted.",
+		},
+	}
+}
+
+// Publisher is the program publisher. It returns when all is done, or when a signal ends it.
+func Publisher(p *Process) ExitCode {
+	var o publisherOptions
+	table := o.table()
+	if code, done := table.Parse(p); done {
+		return code
+	}
+	log := &console{program: table.Program, quiet: o.quiet, out: p.Stderr}
+	target, err := o.check(table)
+	if err != nil {
+		return table.Mistake(p, "%w", err)
+	}
+	messages, code := o.source(p, log)
+	if code != ExitDone {
+		return code
+	}
+	if err := o.checkMessage(target, messages); err != nil {
+		return table.Mistake(p, "%w", err)
+	}
+	cfg, server, err := o.config(target, log)
+	if err != nil {
+		return diagnose(err, server).tell(table, p, log)
+	}
+	cfg.Inflight = o.inflight
+	cfg.Queue = mqtt.Queue{Messages: o.inflight, Bytes: 1 << 40} // there are never more than o.inflight of them
+	w := &watch{log: log, target: target, client: cfg.ClientID}
+	w.attach(&cfg)
+	client, err := mqtt.New(cfg)
+	if err != nil {
+		return diagnose(err, server).tell(table, p, log)
+	}
+	r := &publishing{
+		o:        &o,
+		process:  p,
+		log:      log,
+		watch:    w,
+		server:   server,
+		client:   client,
+		accepted: make(chan struct{}),
+		results:  make(chan result),
+		tally:    tally{total: messages.total, qos: o.qos},
+	}
+	return r.run(messages)
+}
+
+// check finds the mistakes that need no file and no network.
+func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
+	target, err := o.target(t)
+	if err != nil {
+		return target, err
+	}
+	if !t.Given("message") && o.file == "" && !o.lines && !o.empty {
+		return target, errors.New("no message: give one of -m TEXT, -f FILE, -l, -z")
+	}
+	if o.lines && !t.Given("count") {
+		o.count = 0
+	}
+	if o.lines && !t.Given("interval") {
+		o.interval = 0
+	}
+	return target, o.checkMessage(target, source{})
+}
+
+// checkMessage reports whether the first of messages, or one without a payload if they are the lines of stdin, may be
+// sent to target.
+func (o *publisherOptions) checkMessage(target iot.Endpoint, messages source) error {
+	m := mqtt.Message{Topic: o.topic, Payload: messages.payload, QoS: mqtt.QoS(o.qos), Retain: o.retain}
+	if target.AWS() {
+		return iot.Check(m)
+	}
+	if err := packet.ValidTopic(m.Topic); err != nil {
+		return fmt.Errorf("-t/--topic %s: %w", quote(o.topic), err)
+	}
+	return nil
+}
+
+// source opens the source of the messages. If that fails, it has said why.
+func (o *publisherOptions) source(p *Process, log *console) (source, ExitCode) {
+	if (o.lines || o.file == "-") && p.TerminalInput {
+		log.say("reading from the terminal; Ctrl-D ends")
+	}
+	switch {
+	case o.lines:
+		return lines(p.Stdin, o.count), ExitDone
+	case o.file == "":
+		return repeated([]byte(o.message), o.count), ExitDone
+	}
+	type read struct {
+		payload []byte
+		err     error
+	}
+	done := make(chan read, 1)
+	go func() {
+		payload, err := readFile(o.file, p.Stdin)
+		done <- read{payload, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			log.fail(r.err.Error())
+			return source{}, ExitLocal
+		}
+		return repeated(r.payload, o.count), ExitDone
+	case s := <-p.Signals:
+		return source{}, signalCode(s)
+	}
+}
+
+// item is a payload from the source, or the error at its end: io.EOF for a good one.
+type item struct {
+	payload []byte
+	err     error
+}
+
+// items reads s ahead by one, until its end or that of ctx.
+func items(ctx context.Context, s source) <-chan item {
+	c := make(chan item)
+	go func() {
+		for {
+			payload, err := s.next()
+			select {
+			case c <- item{payload, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// appendReport appends the JSON object for a message that is done.
+func (o *publisherOptions) appendReport(b []byte, n, total, size int, took time.Duration) []byte {
+	b = fmt.Appendf(b, `{"n":%d,`, n)
+	if total > 0 {
+		b = fmt.Appendf(b, `"of":%d,`, total)
+	}
+	b = append(b, `"topic":`...)
+	b = appendQuoted(b, o.topic)
+	b = fmt.Appendf(b, `,"bytes":%d,"qos":%d,"ackMs":`, size, o.qos)
+	if o.qos == 0 {
+		b = append(b, "null"...) // nobody acknowledges it
+	} else {
+		b = fmt.Appendf(b, "%.1f", took.Seconds()*1e3)
+	}
+	return append(b, "}\n"...)
+}

@@ -1,0 +1,280 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"iotwire/iot"
+	"iotwire/mqtt"
+)
+
+// drainTime is how long a publisher waits, after a signal, for the acknowledgements of what it has sent.
+const drainTime = 2 * time.Second
+
+// publishing is a run of the publisher. One goroutine, that of run, decides everything; others wait for one thing each
+// and report it.
+type publishing struct {
+	o       *publisherOptions
+	process *Process
+	log     *console
+	watch   *watch
+	server  iot.Config
+	client  *mqtt.Client
+
+	accepted chan struct{} // the client took a message
+	results  chan result   // a message is done
+
+	gone chan struct{} // closed when run returns: nobody waits for these any more
+
+	tally     tally
+	started   int           // messages given to the client
+	pending   int           // of these: not done
+	next      []byte        // the payload to send next, if waiting
+	waiting   bool          // there is a next
+	busy      bool          // the client has not yet taken the last one
+	paused    bool          // the interval is not over
+	ended     bool          // nothing more is to be sent
+	signalled bool          // and that because of a signal
+	closed    bool          // standard output is: whoever read it has seen enough
+	failed    *failure      // why it ended; nil: all was sent
+	pause     *time.Timer   // fires at the end of the interval
+	silence   *time.Timer   // fires when nothing was heard for too long while something is pending
+	limit     time.Duration // how long is too long
+}
+
+// result is what became of a message.
+type result struct {
+	n, size int
+	took    time.Duration
+	err     error
+}
+
+func (r *publishing) run(messages source) ExitCode {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r.gone = make(chan struct{})
+	defer close(r.gone)
+	over := make(chan error, 1)
+	go func() { over <- r.client.Run(ctx) }()
+	if code, ok := r.connect(ctx, cancel, over); !ok {
+		return code
+	}
+
+	r.limit = r.o.timeout
+	r.pause, r.silence = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	r.pause.Stop()
+	r.silence.Stop()
+	defer r.pause.Stop()
+	defer r.silence.Stop()
+	began := time.Now()
+	stream := items(ctx, messages)
+	for !r.ended || r.pending > 0 {
+		r.send(ctx)
+		wanted := stream
+		if r.waiting || r.ended {
+			wanted = nil
+		}
+		select {
+		case it := <-wanted:
+			r.take(it)
+		case <-r.accepted:
+			r.busy = false
+		case res := <-r.results:
+			r.settle(res)
+		case <-r.pause.C:
+			r.paused = false
+		case <-r.silence.C:
+			r.stop(r.silent())
+			r.abandon(cancel)
+		case err := <-over:
+			over <- err // for disconnect
+			r.stop(diagnose(err, r.server))
+			r.abandon(cancel)
+		case s := <-r.process.Signals:
+			if r.signalled {
+				return signalCode(s)
+			}
+			r.signalled = true
+			r.log.warn("stopping (again to leave at once)")
+			r.stop(&failure{signalCode(s), []string{"interrupted"}})
+			r.limit = min(r.limit, drainTime)
+			if r.pending > 0 {
+				r.silence.Reset(r.limit)
+			}
+		}
+	}
+	took := time.Since(began)
+	cancel() // nothing is pending: DISCONNECT
+	select {
+	case <-over:
+	case <-r.process.Signals:
+	}
+	return r.report(took)
+}
+
+// connect waits for the first connection.
+func (r *publishing) connect(ctx context.Context, cancel context.CancelFunc, over chan error) (ExitCode, bool) {
+	ready := make(chan error, 1)
+	go func() { ready <- r.client.Ready(ctx) }()
+	select {
+	case err := <-ready:
+		if err == nil {
+			return ExitDone, true
+		}
+		err = <-over
+		f := diagnose(err, r.server)
+		r.log.fail(f.lines...)
+		return f.code, false
+	case s := <-r.process.Signals:
+		cancel()
+		select {
+		case <-over:
+		case <-r.process.Signals:
+		}
+		return signalCode(s), false
+	}
+}
+
+// take takes what came from the source.
+func (r *publishing) take(it item) {
+	switch {
+	case it.err == nil:
+		r.next, r.waiting = it.payload, true
+	case it.err == io.EOF:
+		r.ended = true
+	default:
+		r.stop(&failure{ExitLocal, []string{it.err.Error()}})
+	}
+}
+
+// stop ends the sending, for the first reason that is given. What is pending may still be acknowledged.
+func (r *publishing) stop(why *failure) {
+	if r.failed == nil {
+		r.failed = why
+	}
+	if r.waiting {
+		r.waiting = false
+		if r.o.lines { // of a payload that is repeated there are as many as one wants
+			r.tally.unsent++
+		}
+	}
+	r.ended = true
+}
+
+// silent is the failure of a server that acknowledges nothing.
+func (r *publishing) silent() *failure {
+	f := &failure{ExitUnanswered, []string{"no acknowledgement for " + span(r.limit)}}
+	if lost := r.watch.lost.Load(); lost != nil {
+		f.lines = append([]string{f.lines[0] + "; " + (*lost).Error()}, diagnose(*lost, r.server).lines[1:]...)
+	}
+	return f
+}
+
+// send gives the next message to the client, if it is time.
+func (r *publishing) send(ctx context.Context) {
+	if !r.waiting || r.busy || r.paused || r.pending >= r.o.inflight {
+		return
+	}
+	r.started++
+	r.pending++
+	n, m := r.started, mqtt.Message{Topic: r.o.topic, Payload: r.next, QoS: mqtt.QoS(r.o.qos), Retain: r.o.retain}
+	r.waiting, r.next = false, nil
+	r.busy = true
+	if r.pending == 1 {
+		r.silence.Reset(r.limit)
+	}
+	if r.o.interval > 0 {
+		r.paused = true
+		r.pause.Reset(r.o.interval)
+	}
+	go func() {
+		began := time.Now()
+		d, err := r.client.Submit(ctx, m)
+		select {
+		case r.accepted <- struct{}{}:
+		case <-r.gone:
+			return
+		}
+		if err == nil {
+			<-d.Done() // it ends, at the latest with the client
+			err = d.Err()
+		}
+		select {
+		case r.results <- result{n, len(m.Payload), time.Since(began), err}:
+		case <-r.gone:
+		}
+	}()
+}
+
+// settle counts what became of a message, and says so.
+func (r *publishing) settle(res result) {
+	r.pending--
+	if r.pending > 0 {
+		r.silence.Reset(r.limit)
+	} else {
+		r.silence.Stop()
+	}
+	switch {
+	case res.err == nil:
+		r.tally.add(res.took)
+		r.watch.lost.Store(nil) // whatever was lost before did no harm
+	case errors.Is(res.err, mqtt.ErrNotSent):
+		r.tally.unsent++
+		return
+	default:
+		r.tally.unconfirmed++
+		if errors.Is(res.err, mqtt.ErrSessionLost) {
+			r.log.warn("message %d: %v", res.n, res.err)
+		}
+		return
+	}
+	outcome := "sent"
+	if r.o.qos > 0 {
+		outcome = "acknowledged in " + span(res.took)
+	}
+	number := fmt.Sprint(res.n)
+	if r.tally.total > 0 {
+		number += fmt.Sprintf("/%d", r.tally.total)
+	}
+	r.log.say("%s %s, %s, QoS %d: %s", number, oneLine(r.o.topic), plural(res.size, "byte"), r.o.qos, outcome)
+	if r.o.json {
+		if _, err := r.process.Stdout.Write(r.o.appendReport(nil, res.n, r.tally.total, res.size, res.took)); err != nil {
+			r.closed = isClosedPipe(err)
+			r.stop(&failure{ExitLocal, []string{outputError(err).Error()}})
+		}
+	}
+}
+
+// abandon ends the client; the messages that are pending end with it.
+func (r *publishing) abandon(cancel context.CancelFunc) {
+	cancel()
+	for r.pending > 0 {
+		select {
+		case <-r.accepted:
+			r.busy = false
+		case res := <-r.results:
+			r.settle(res)
+		}
+	}
+}
+
+// report says how it went, and returns the exit code.
+func (r *publishing) report(took time.Duration) ExitCode {
+	t := &r.tally
+	all := t.complete()
+	switch {
+	case all && (r.failed == nil || r.closed || t.total > 0 && r.failed.code != ExitLocal):
+		r.log.say("%s", t.summary(took))
+		return ExitDone
+	case r.failed == nil:
+		r.failed = &failure{ExitUnanswered, []string{"the server has forgotten them"}}
+	case r.signalled, r.failed.code == ExitLocal, all:
+	default:
+		r.failed.code = ExitUnanswered // A caller that reads 6 might think that all was acknowledged.
+	}
+	r.log.fail(append([]string{t.shortfall() + ": " + r.failed.lines[0]}, r.failed.lines[1:]...)...)
+	return r.failed.code
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"iotwire/iot"
+	"iotwire/mqtt"
+	"iotwire/mqtt/packet"
+)
+
+// largestMessage is the largest packet that a subscriber takes in from a server that is not AWS IoT Core, in bytes.
+const largestMessage = 16 << 20
+
+// subscriberOptions is what the options of subscriber say.
+type subscriberOptions struct {
+	connection
+	topics      []string
+	count       int
+	wait        time.Duration
+	noReconnect bool
+}
+
+func (o *subscriberOptions) table() *Table {
+	return &Table{
+		Program: "subscriber",
+		Summary: "print messages from AWS IoT Core over MQTT 3.1.1",
+		Usage:   "-e ENDPOINT -C DIR [-t FILTER]... [options]",
+		Examples: []string{
+			`subscriber -e x-ats.iot.eu-west-1.amazonaws.com -C certs`,
+			`subscriber -e ... -C certs -t 'a/+/temp' -t 'a/+/alarm' | jq .celsius`,
+			`subscriber -e ... -C certs -n 1 -W 30     one message or exit 20 after 30 s`,
+			`subscriber -e mqtt://127.0.0.1 -t '#'     local broker, no TLS`,
+		},
+		Groups: []Group{
+			{"Main options", []Option{
+				o.endpointOption(),
+				o.prefixOption(),
+				{Letter: "t", Name: "topic", Metavar: "FILTER", Value: &o.topics, Default: "test/commands",
+					Help: "topic filter; may be given again (in the variable: separated by spaces)"},
+				o.certDirOption(),
+			}},
+			{"When to stop", []Option{
+				{Letter: "n", Name: "count", Metavar: "N", Value: &o.count, Default: "0", Min: "0", Max: "1000000000",
+					Help: "stop after N messages; 0 = never"},
+				{Letter: "W", Name: "wait", Metavar: "TIME", Value: &o.wait, Min: "1ms", Max: "8760h",
+					Help: "stop this long after subscribing: 30, 0.5, 5m"},
+				{Name: "no-reconnect", Value: &o.noReconnect, Help: "stop when the connection is lost"},
+			}},
+			{"Connection", append([]Option{
+				o.qosOption("highest wanted (AWS IoT: 0 or 1)"),
+				o.keepAliveOption(),
+				o.timeoutOption(),
+			}, o.identityOptions()...)},
+			{"Output", []Option{o.quietOption()}},
+		},
+		Notes: []string{
+			"Payloads go to stdout: JSON laid out on lines of its own, other text as it is, other bytes as a hex dump. " +
+				"All else goes to stderr. A message is acknowledged once it is written.",
+			"Ctrl-C or SIGTERM stops with a clean DISCONNECT; a second one leaves at once.",
+			"Exit status: 0 stopped as asked, 1 stdout failed, 2 usage, 3 network, 4 TLS or certificates, " +
+				"5 server hung up on CONNECT, 6 connection lost, 7 no answer to SUBSCRIBE, 8 subscription refused, " +
+				"9 server broke the protocol, 11-15 CONNACK return code 1-5, 20 no N messages in time, " +
+				"130/143 left at once.",
+		},
+	}
+}
+
+// Subscriber is the program subscriber. It returns when it was stopped, or cannot go on.
+func Subscriber(p *Process) ExitCode {
+	var o subscriberOptions
+	table := o.table()
+	if code, done := table.Parse(p); done {
+		return code
+	}
+	log := &console{program: table.Program, quiet: o.quiet, out: p.Stderr}
+	target, err := o.check(table)
+	if err != nil {
+		return table.Mistake(p, "%w", err)
+	}
+	cfg, server, err := o.config(target, log)
+	if err != nil {
+		return diagnose(err, server).tell(table, p, log)
+	}
+	if cfg.MaxPacket == 0 {
+		cfg.MaxPacket = largestMessage
+	}
+	w := &watch{log: log, target: target, client: cfg.ClientID}
+	w.attach(&cfg)
+	r := &subscribing{
+		o:       &o,
+		process: p,
+		log:     log,
+		watch:   w,
+		server:  server,
+		printer: printer{log: log, filters: o.topics, limit: o.count, escape: p.Terminal, out: p.Stdout},
+	}
+	r.attach(&cfg)
+	client, err := mqtt.New(cfg)
+	if err != nil {
+		return diagnose(err, server).tell(table, p, log)
+	}
+	for _, filter := range o.topics {
+		s, err := client.Subscribe(filter, mqtt.QoS(o.qos))
+		if err != nil {
+			return diagnose(err, server).tell(table, p, log)
+		}
+		r.subscriptions = append(r.subscriptions, s)
+	}
+	return r.run(client)
+}
+
+// check finds the mistakes that need no file and no network.
+func (o *subscriberOptions) check(t *Table) (iot.Endpoint, error) {
+	target, err := o.target(t)
+	if err != nil {
+		return target, err
+	}
+	var filters []string // each once
+	for _, filter := range o.topics {
+		if err := packet.ValidFilter(filter); err != nil {
+			return target, fmt.Errorf("-t/--topic %s: %w", quote(filter), err)
+		}
+		if target.AWS() {
+			if err := iot.CheckFilter(filter); err != nil {
+				return target, err
+			}
+		}
+		if !slices.Contains(filters, filter) {
+			filters = append(filters, filter)
+		}
+	}
+	o.topics = filters
+	return target, nil
+}

@@ -1,0 +1,277 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"iotwire/iot"
+	"iotwire/mqtt"
+)
+
+// farewellTime is how long a subscriber that ends waits for its loops: one may be in a write that nobody reads.
+const farewellTime = time.Second
+
+// subscribing is a run of the subscriber. One goroutine, that of run, decides; each subscription has one that prints.
+type subscribing struct {
+	o             *subscriberOptions
+	process       *Process
+	log           *console
+	watch         *watch
+	server        iot.Config
+	subscriptions []*mqtt.Subscription
+	printer       printer
+
+	events chan event    // what Run and the loops report
+	gone   chan struct{} // closed when run returns: nobody reads events any more
+
+	// For Run's goroutine.
+	answered int // filters that the server has answered at least once
+	dropped  int // messages that found no room
+
+	// For run's goroutine.
+	awaited  map[string]bool // filters that the server has to answer on this connection
+	refused  []string        // filters that it has refused
+	began    time.Time       // when all filters were subscribed for the first time
+	connects int
+	lost     int         // messages that found no room
+	silence  *time.Timer // fires when the answer to SUBSCRIBE is overdue
+	wait     *time.Timer // fires at the end of -W
+}
+
+// event is something that run has to know.
+type event struct {
+	kind    eventKind
+	present bool   // connected: the server has kept the session
+	filter  string // subscribed
+	err     error  // subscribed: it was refused; printing: standard output failed
+}
+
+type eventKind uint8
+
+const (
+	connected eventKind = iota
+	disconnected
+	subscribed
+	dropped
+	printing // has ended: enough was printed, or standard output failed
+)
+
+// report gives an event to run.
+func (r *subscribing) report(e event) {
+	select {
+	case r.events <- e:
+	case <-r.gone:
+	}
+}
+
+// attach makes r part of cfg.
+func (r *subscribing) attach(cfg *mqtt.Config) {
+	r.events, r.gone = make(chan event), make(chan struct{})
+	r.awaited = map[string]bool{}
+	watch, retry := *cfg.Trace, cfg.Retry
+	cfg.Retry = func(err error) bool {
+		// A server that hangs up on the first SUBSCRIBE will do so again.
+		return !r.o.noReconnect && r.answered >= len(r.o.topics) && retry(err)
+	}
+	cfg.Trace.Connected = func(present bool) {
+		watch.Connected(present)
+		r.report(event{kind: connected, present: present})
+	}
+	cfg.Trace.Disconnected = func(err error, retry bool, wait time.Duration) {
+		watch.Disconnected(err, retry, wait)
+		r.report(event{kind: disconnected})
+	}
+	cfg.Trace.Subscribed = func(filter string, granted mqtt.QoS, err error) {
+		r.answered++
+		switch {
+		case err != nil:
+		case int(granted) < r.o.qos:
+			r.log.warn("subscribed to %s, but for QoS %d only: QoS %d was asked for", oneLine(filter), granted, r.o.qos)
+		default:
+			r.log.say("subscribed to %s, QoS %d", oneLine(filter), granted)
+		}
+		r.report(event{kind: subscribed, filter: filter, err: err})
+	}
+	cfg.Trace.Dropped = func(m *mqtt.Message, err error) {
+		switch {
+		case errors.Is(err, mqtt.ErrTooLarge):
+			r.log.warn("a message on %s was skipped: it is larger than %d bytes", oneLine(m.Topic), cfg.MaxPacket)
+		case errors.Is(err, mqtt.ErrInboxFull):
+			if r.dropped++; r.dropped == 1 {
+				r.log.warn("QoS 0 messages come faster than they are written, and are dropped")
+			}
+		default:
+			return // nobody subscribed to it
+		}
+		r.report(event{kind: dropped})
+	}
+}
+
+// run serves the client until it is over.
+func (r *subscribing) run(client *mqtt.Client) ExitCode {
+	defer close(r.gone)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	over := make(chan error, 1)
+	go func() { over <- client.Run(ctx) }()
+	loops := make(chan struct{})
+	for i, s := range r.subscriptions {
+		go func() {
+			r.print(ctx, i, s)
+			loops <- struct{}{}
+		}()
+	}
+	r.silence, r.wait = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	r.silence.Stop()
+	r.wait.Stop()
+	defer r.silence.Stop()
+	defer r.wait.Stop()
+
+	why := r.serve(over)
+	cancel() // DISCONNECT
+	if code, left := r.leave(over, loops); left {
+		return code
+	}
+	if why.lines != nil {
+		r.log.fail(why.lines...)
+	}
+	if !r.began.IsZero() {
+		r.log.say("%s", r.summary(time.Since(r.began)))
+	}
+	return why.code
+}
+
+// print prints the messages of a subscription.
+func (r *subscribing) print(ctx context.Context, number int, s *mqtt.Subscription) {
+	for m, err := range s.Messages(ctx) {
+		if err != nil {
+			return // ctx is over, or the filter was refused, or the client is over: run knows
+		}
+		verdict, err := r.printer.print(number, m)
+		switch verdict {
+		case goOn:
+			continue
+		case lastOne:
+			defer r.report(event{kind: printing}) // behind the acknowledgement
+		case tooLate:
+			m.Hold()
+		case unspoken:
+			m.Hold()
+			defer r.report(event{kind: printing, err: err})
+		}
+		return
+	}
+}
+
+// serve handles events until there is a reason to stop, and returns it: without lines if all is well.
+func (r *subscribing) serve(over <-chan error) *failure {
+	for {
+		select {
+		case e := <-r.events:
+			if why := r.handle(e); why != nil {
+				return why
+			}
+		case err := <-over:
+			return diagnose(err, r.server)
+		case <-r.silence.C:
+			return &failure{ExitUnanswered, []string{fmt.Sprintf("no answer to SUBSCRIBE for %s", span(r.o.timeout))}}
+		case <-r.wait.C:
+			if n, _ := r.printer.printed(); n < r.o.count {
+				return &failure{ExitTooFew, []string{fmt.Sprintf("%d of %d messages came in %s", n, r.o.count, span(r.o.wait))}}
+			}
+			return &failure{code: ExitDone}
+		case <-r.process.Signals:
+			r.log.warn("stopping (again to leave at once)")
+			return &failure{code: ExitDone}
+		}
+	}
+}
+
+// handle handles an event. It returns a reason to stop, or nil.
+func (r *subscribing) handle(e event) *failure {
+	switch e.kind {
+	case connected:
+		r.connects++
+		if !e.present {
+			for _, filter := range r.o.topics {
+				r.awaited[filter] = true
+			}
+			r.refused = nil
+		}
+		if len(r.awaited) > 0 {
+			r.silence.Reset(r.o.timeout)
+		}
+	case disconnected:
+		r.silence.Stop()
+	case subscribed:
+		delete(r.awaited, e.filter)
+		if e.err != nil {
+			r.refused = append(r.refused, oneLine(e.filter))
+		}
+		if len(r.awaited) == 0 {
+			return r.settled()
+		}
+	case dropped:
+		r.lost++
+	case printing:
+		switch {
+		case e.err == nil || isClosedPipe(e.err): // whoever read it has seen enough
+			return &failure{code: ExitDone}
+		default:
+			return &failure{ExitLocal, []string{outputError(e.err).Error()}}
+		}
+	}
+	return nil
+}
+
+// settled is called when the server has answered all filters.
+func (r *subscribing) settled() *failure {
+	r.silence.Stop()
+	if r.refused != nil {
+		return &failure{ExitRefused, []string{strings.Join(r.refused, ", ") + " refused by the server (SUBACK 0x80, MQTT 3.1.1 section 3.9.3)",
+			"is this client allowed to subscribe to it?"}}
+	}
+	if r.began.IsZero() {
+		r.began = time.Now()
+		if r.o.wait > 0 {
+			r.wait.Reset(r.o.wait)
+		}
+	}
+	return nil
+}
+
+// leave waits for Run and the loops to end. A signal ends the wait.
+func (r *subscribing) leave(over <-chan error, loops <-chan struct{}) (code ExitCode, left bool) {
+	patience := time.NewTimer(farewellTime)
+	defer patience.Stop()
+	for n := len(r.subscriptions); n > 0 || over != nil; {
+		select {
+		case <-over:
+			over = nil
+		case <-loops:
+			n--
+		case <-r.events:
+		case <-patience.C:
+			return 0, false
+		case s := <-r.process.Signals:
+			return signalCode(s), true
+		}
+	}
+	return 0, false
+}
+
+// summary is the line at the end.
+func (r *subscribing) summary(took time.Duration) string {
+	messages, bytes := r.printer.printed()
+	line := fmt.Sprintf("received %s (%s) in %s", plural(messages, "message"), plural(bytes, "byte"), span(took))
+	if n := r.connects - 1; n > 0 {
+		line += ", " + plural(n, "reconnect")
+	}
+	if r.lost > 0 {
+		line += fmt.Sprintf(", %d dropped", r.lost)
+	}
+	return line
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// sampleSize is how many acknowledgement times are kept for the median: a random choice, once there were more.
+const sampleSize = 4096
+
+// tally counts what became of the messages of a publisher.
+type tally struct {
+	total int // that are to be sent; 0: not known
+	qos   int
+
+	done        int // acknowledged; at QoS 0: sent
+	unconfirmed int // sent, but not acknowledged
+	unsent      int // accepted or read, but of which no byte left; not those that were never read
+
+	slowest time.Duration
+	sample  []time.Duration // of the times until the acknowledgement
+}
+
+// add counts a message that was acknowledged after this time.
+func (t *tally) add(took time.Duration) {
+	t.done++
+	t.slowest = max(t.slowest, took)
+	if len(t.sample) < sampleSize {
+		t.sample = append(t.sample, took)
+	} else if i := rand.N(t.done); i < sampleSize {
+		t.sample[i] = took
+	}
+}
+
+// complete reports whether all messages that were to be sent are done.
+func (t *tally) complete() bool {
+	return t.unconfirmed == 0 && t.unsent == 0 && (t.total == 0 || t.done == t.total)
+}
+
+// verb is what is known of a message that is done.
+func (t *tally) verb() string {
+	if t.qos == 0 {
+		return "sent"
+	}
+	return "acknowledged"
+}
+
+// summary is the line at the end of a run that went well and took this long.
+func (t *tally) summary(took time.Duration) string {
+	line := fmt.Sprintf("%s in %s", t.ratio(), span(took))
+	if t.qos > 0 && t.done > 1 {
+		slices.Sort(t.sample)
+		line += fmt.Sprintf(" (median %s, slowest %s)", span(t.sample[len(t.sample)/2]), span(t.slowest))
+	}
+	return line
+}
+
+// shortfall says what became of all messages when some were not delivered.
+func (t *tally) shortfall() string {
+	left := t.unsent
+	if t.total > 0 {
+		left = t.total - t.done - t.unconfirmed
+	}
+	if t.qos == 0 {
+		return fmt.Sprintf("%s, %d not sent", t.ratio(), left+t.unconfirmed)
+	}
+	return fmt.Sprintf("%s, %d sent but not acknowledged, %d not sent", t.ratio(), t.unconfirmed, left)
+}
+
+func (t *tally) ratio() string {
+	if t.total == 0 {
+		return fmt.Sprintf("%d %s", t.done, t.verb())
+	}
+	return fmt.Sprintf("%d of %d %s", t.done, t.total, t.verb())
+}

@@ -19,7 +19,7 @@ const maxSearch = 256
 
 // load finds and reads the files.
 func (f CredentialFiles) load(now time.Time) (*Credentials, error) {
-	if f.Dir != "" {
+	if f.Dir != "" && (f.CA == "" || f.Certificate == "" || f.Key == "") {
 		if info, err := os.Stat(f.Dir); errors.Is(err, fs.ErrNotExist) {
 			return nil, &CredentialsError{File: f.Dir, Problem: "no such directory", Remedy: "give the one with the certificates", cause: err}
 		} else if err != nil {
@@ -54,16 +54,12 @@ func (f CredentialFiles) readRoots(m *material) error {
 			}
 		}
 		if len(names) == 0 {
-			names = []string{filepath.Join(f.Dir, rootNames[0])} // reading it gives the error
+			return missing(f.Dir, rootNames[0], "download it: https://www.amazontrust.com/repository/AmazonRootCA1.pem")
 		}
 	}
 	for _, name := range names {
 		file, err := readPEM(name, maxRoots)
 		if err != nil {
-			var missing *CredentialsError
-			if errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
-				missing.Remedy = "download it: https://www.amazontrust.com/repository/AmazonRootCA1.pem"
-			}
 			return err
 		}
 		m.roots = append(m.roots, file)
@@ -142,9 +138,16 @@ func (f CredentialFiles) search(m *material) error {
 		return &CredentialsError{File: f.Dir, Problem: fmt.Sprintf("no private key belongs to a certificate; private keys: %s; certificates: %s",
 			baseNames(keys), baseNames(certificates)), Remedy: "take the two that were made together"}
 	case len(keys) > 0:
-		return fileError(filepath.Join(f.Dir, "cert.pem"), fs.ErrNotExist)
+		return missing(f.Dir, "cert.pem", wantedFiles)
 	}
-	return fileError(filepath.Join(f.Dir, "private.key"), fs.ErrNotExist)
+	return missing(f.Dir, "private.key", wantedFiles)
+}
+
+const wantedFiles = "the directory needs private.key, cert.pem and AmazonRootCA1.pem, or the files as AWS gives them"
+
+// missing is the error for a directory that lacks a file.
+func missing(dir, name, remedy string) error {
+	return &CredentialsError{File: filepath.Join(dir, name), Problem: "no such file", Remedy: remedy, cause: fs.ErrNotExist}
 }
 
 // candidates reads the files that may be the private key or the certificate: the named one, or all of the directory

@@ -34,14 +34,12 @@ func (e *CredentialsError) Is(target error) bool { return target == ErrCredentia
 // Unwrap returns the error of the operating system, if there was one.
 func (e *CredentialsError) Unwrap() error { return e.cause }
 
-const wantedFiles = "the directory needs private.key, cert.pem and AmazonRootCA1.pem, or the files as AWS gives them"
-
 // fileError is what the operating system says about a file or a directory.
 func fileError(name string, err error) error {
 	e := &CredentialsError{File: name, cause: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		e.Problem, e.Remedy = "no such file", wantedFiles
+		e.Problem = "no such file"
 	case errors.Is(err, fs.ErrPermission):
 		e.Problem, e.Remedy = "permission denied", "run as the user who owns it, or let this user read it (chown, chmod)"
 	default:

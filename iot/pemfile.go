@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -142,7 +143,6 @@ func (f *pemFile) add(block *pem.Block) error {
 
 // parseKey reads a private key in DER form. The error is a problem for [CredentialsError] that says nothing of the key.
 func parseKey(der []byte) (crypto.Signer, error) {
-	var failure error
 	for _, parse := range []func([]byte) (any, error){
 		func(b []byte) (any, error) { return x509.ParsePKCS1PrivateKey(b) },
 		x509.ParsePKCS8PrivateKey,
@@ -150,9 +150,6 @@ func parseKey(der []byte) (crypto.Signer, error) {
 	} {
 		key, err := parse(der)
 		if err != nil {
-			if strings.Contains(err.Error(), "insecure") { // RSA so short that package rsa does not take it
-				failure = err
-			}
 			continue
 		}
 		switch key := key.(type) {
@@ -165,10 +162,7 @@ func parseKey(der []byte) (crypto.Signer, error) {
 		}
 		return nil, fmt.Errorf("a private key of a kind that cannot sign (%T)", key)
 	}
-	if failure != nil {
-		return nil, fmt.Errorf("an RSA private key that is far too short, want %d bits or more", minRSA)
-	}
-	return nil, fmt.Errorf("the private key is damaged, or of an unknown kind")
+	return nil, errors.New("the private key is damaged, or of an unknown kind")
 }
 
 // notPEM says what data, which has no PEM block, is instead.

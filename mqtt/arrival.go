@@ -119,7 +119,7 @@ func (s *session) answer() {
 		if w.qos == QoS1 {
 			s.out, _ = packet.AppendPuback(s.out, &packet.Puback{ID: w.id}) // [MQTT-4.3.2-2]
 		} else {
-			s.received[w.id] = struct{}{}
+			s.receive(w.id)
 			s.out, _ = packet.AppendPubrec(s.out, &packet.Pubrec{ID: w.id}) // [MQTT-4.3.3-2]
 		}
 		s.ackDebt += 4
@@ -143,7 +143,10 @@ func (s *session) receivePubrel(id uint16) error {
 	if a := s.arrivals[id]; a != nil && a.qos == QoS2 && a.conn == s.conn {
 		return violation(packet.PUBREL, "MQTT-4.3.3-1", "identifier %d: no PUBREC was sent, so no PUBREL may come", id)
 	}
-	delete(s.received, id)
+	if _, ok := s.received[id]; ok { // durably, or after a crash a new message of this identifier would be taken for this one
+		delete(s.received, id)
+		s.remove(Key{kindReceived, uint64(id)})
+	}
 	s.out, _ = packet.AppendPubcomp(s.out, &packet.Pubcomp{ID: id})
 	s.ackDebt += 4
 	return nil
@@ -152,35 +155,43 @@ func (s *session) receivePubrel(id uint16) error {
 // remember keeps the identifier of a QoS 2 message that the program is done with while no connection can be told: when
 // the server sends it again, it gets its PUBREC.
 func (s *session) remember(a *arrival) {
-	s.received[a.id] = struct{}{}
+	s.receive(a.id)
 	delete(s.arrivals, a.id)
 	s.free(a)
 }
 
-// disconnected ends what belongs to the connection: the order of answers. The server will send again what it has no
-// answer to [MQTT-4.4.0-1], and it is recognized then.
-func (in *inbound) disconnected() {
-	in.conn++
-	clear(in.order)
-	in.order, in.first = in.order[:0], 0
-	for id, a := range in.arrivals {
+// receive adds an identifier to the QoS 2 messages that are ours.
+func (s *session) receive(id uint16) {
+	if _, ok := s.received[id]; !ok {
+		s.received[id] = struct{}{}
+		s.put(Key{kindReceived, uint64(id)}, nil)
+	}
+}
+
+// disconnectedInbound ends what belongs to the connection: the order of answers. The server will send again what it
+// has no answer to [MQTT-4.4.0-1], and it is recognized then.
+func (s *session) disconnectedInbound() {
+	clear(s.order)
+	s.order, s.first = s.order[:0], 0
+	for _, a := range s.arrivals {
 		a.owed = 0
 		if a.acked && a.qos == QoS2 {
-			in.received[id] = struct{}{}
-			delete(in.arrivals, id)
-			in.free(a)
+			s.remember(a)
 		}
 	}
 }
 
-// lose forgets all identifiers, before the first packet of the new session is read: one that the server uses again is
-// that of a new message.
-func (in *inbound) lose() {
-	for _, a := range in.arrivals {
+// loseInbound forgets all identifiers, before the first packet of the new session is read: one that the server uses
+// again is that of a new message.
+func (s *session) loseInbound() {
+	for _, a := range s.arrivals {
 		a.lost = true
 	}
-	clear(in.arrivals)
-	clear(in.received)
+	clear(s.arrivals)
+	for id := range s.received {
+		s.remove(Key{kindReceived, uint64(id)})
+	}
+	clear(s.received)
 }
 
 func (in *inbound) newArrival(id uint16, qos QoS, sum uint64) *arrival {

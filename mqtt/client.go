@@ -35,6 +35,12 @@ type Client struct {
 	events  []func()        // for Trace, to be called without the lock
 	touched []*Subscription // that got messages, to be woken
 
+	resumed    []Resumed
+	accepting  []*flow // to be stored
+	committing bool    // commit is at work
+	flushing   bool    // commit is to make deletes durable
+	broken     error   // why the store cannot be used any more
+
 	cancel       context.CancelFunc // ends Run's own context
 	shutdown     chan struct{}      // closed by Shutdown when all is drained
 	shutdownOnce sync.Once
@@ -49,7 +55,7 @@ func New(cfg Config) (*Client, error) {
 		cfg:      cfg,
 		seed:     maphash.MakeSeed(),
 		epoch:    time.Now(),
-		session:  newSession(cfg.Inflight, cfg.SubscribeBatch),
+		session:  newSession(&cfg),
 		routing:  routing{routes: map[string]*route{}, limit: cfg.Inbox, roomy: make(chan struct{}, 1)},
 		shutdown: make(chan struct{}),
 	}
@@ -57,7 +63,32 @@ func New(cfg Config) (*Client, error) {
 	if _, err := c.appendConnect(nil, "", nil); err != nil {
 		return nil, err
 	}
+	if cfg.Store != nil {
+		c.load()
+	}
 	return c, nil
+}
+
+// load takes over what is in the store.
+func (c *Client) load() {
+	s := c.session
+	s.load(c.cfg.Store, func(err error) {
+		if f := c.cfg.Trace.Damaged; f != nil {
+			f(err)
+		}
+	})
+	for _, l := range []*flowList{&s.released, &s.queue} {
+		for f := l.head; f != nil; f = f.next {
+			r := Resumed{Delivery: Delivery{c, f, f.gen}, QoS: f.qos}
+			if len(f.packet) > 0 {
+				h, n, _ := packet.ParseHeader(f.packet)
+				p, _ := packet.ParsePublish(h.Flags, f.packet[n:])
+				r.Topic, r.Size = string(p.Topic), len(p.Payload)
+			}
+			c.resumed = append(c.resumed, r)
+			c.stats.Accepted++
+		}
+	}
 }
 
 // now is the time since the client was made. It does not jump.
@@ -81,6 +112,11 @@ func (c *Client) Run(ctx context.Context) error {
 	defer c.cancel()
 
 	err := c.run(ctx)
+	c.mu.Lock()
+	if c.broken != nil {
+		err = c.broken
+	}
+	c.mu.Unlock()
 	c.end(err)
 	return err
 }
@@ -232,12 +268,14 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 	c.mu.Lock()
 	c.link = l
 	c.stats.Connects++
+	c.session.now = c.now()
 	c.session.connected(present)
 	c.settle()
 	c.mu.Unlock()
 
 	l.start()
 	stop := context.AfterFunc(ctx, l.stop)
+	began := c.now()
 	err := c.read(l)
 	stop()
 	err = l.end(err)
@@ -253,7 +291,13 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 	if cause == nil {
 		cause = ErrClosed
 	}
-	c.session.disconnected(cause)
+	v := unclear
+	if c.now()-began >= c.cfg.Backoff.Stable {
+		v = cleared
+	} else if err != nil && closedByPeer(l.cause) {
+		v = guilty
+	}
+	c.session.disconnected(cause, v)
 	c.settle()
 	c.mu.Unlock()
 	return err
@@ -341,6 +385,11 @@ func (c *Client) Stats() Stats {
 // end is the end of everything: Run returns err.
 func (c *Client) end(err error) {
 	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
+	c.flushStore() // what was acknowledged must not come back
+
+	c.mu.Lock()
 	c.over = ErrClosed
 	if err != nil {
 		c.over = &closedError{err}
@@ -354,6 +403,9 @@ func (c *Client) end(err error) {
 		}
 	}
 	c.mu.Unlock()
+	if c.cfg.Store != nil {
+		c.cfg.Store.Close()
+	}
 }
 
 // settle passes on what the session has done: it ends deliveries, and wakes whoever waits. The lock is held.
@@ -376,7 +428,8 @@ func (c *Client) settle() {
 	}
 	c.touched = c.touched[:0]
 	c.room.offer(c)
-	if c.link != nil && len(s.out) > 0 {
+	c.startCommit()
+	if c.link != nil && s.writable() > 0 {
 		c.link.flush()
 	}
 	if c.changed != nil {
@@ -387,15 +440,20 @@ func (c *Client) settle() {
 
 // hungUp is the error of a connection that ended before CONNACK.
 func hungUp(err error) error {
-	var op *net.OpError
 	switch {
 	case errors.Is(err, packet.ErrTooLarge), errors.Is(err, packet.ErrMalformed):
 		return &protocolError{err}
-	case err == io.EOF, err == io.ErrUnexpectedEOF, errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe),
-		errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout():
+	case closedByPeer(err):
 		return &hungUpError{err}
 	}
 	return err // an alert of TLS, for example: its text says more
+}
+
+// closedByPeer reports whether err is how a connection shows that the other side closed it.
+func closedByPeer(err error) bool {
+	var op *net.OpError
+	return err == io.EOF || err == io.ErrUnexpectedEOF || errors.Is(err, io.ErrClosedPipe) ||
+		errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout()
 }
 
 type hungUpError struct{ cause error }

@@ -28,6 +28,7 @@ func (cfg *Config) setDefaults() error {
 		{"Queue.Messages", &cfg.Queue.Messages, 1024, 1 << 30},
 		{"Queue.Bytes", &cfg.Queue.Bytes, 1 << 20, 1 << 40},
 		{"SubscribeBatch", &cfg.SubscribeBatch, 64, 65535},
+		{"MaxAttempts", &cfg.MaxAttempts, 0, 1 << 30},
 	} {
 		if *v.value < 0 || *v.value > v.most {
 			return bad("Config.%s is %d, want 0 (the default, %d) to %d", v.name, *v.value, v.usual, v.most)
@@ -35,6 +36,9 @@ func (cfg *Config) setDefaults() error {
 		if *v.value == 0 {
 			*v.value = v.usual
 		}
+	}
+	if n := cfg.Inflight + cfg.Queue.Messages; cfg.Store != nil && n > 60000 {
+		return bad("Config.Inflight + Config.Queue.Messages is %d, want at most 60000 with a Store: each stored message has an identifier", n)
 	}
 	if cfg.Queue.Full > DropOldest {
 		return bad("Config.Queue.Full is %d, want Block, Reject or DropOldest", cfg.Queue.Full)
@@ -44,6 +48,7 @@ func (cfg *Config) setDefaults() error {
 		value *time.Duration
 		usual time.Duration
 	}{
+		{"Resend", &cfg.Resend, 0},
 		{"Timeout", &cfg.Timeout, 10 * time.Second},
 		{"Backoff.Min", &cfg.Backoff.Min, time.Second},
 		{"Backoff.Max", &cfg.Backoff.Max, 2 * time.Minute},

@@ -1,5 +1,7 @@
 package mqtt
 
+import "time"
+
 // flow is one outbound message on its way through the session, from Publish or Submit to its end.
 //
 // Flows are used again, so that a message costs no memory of its own: a Delivery names its flow by pointer and
@@ -14,9 +16,17 @@ type flow struct {
 	idAt   int    // where in packet the identifier stands
 	size   int    // bytes that the queue counts for it
 
-	start   uint64 // position of its latest copy in the connection's stream
-	end     uint64 // and, for QoS 0, the position behind it
-	written bool   // a byte of it may have left on an earlier connection
+	start   uint64        // position of its latest copy in the connection's stream
+	end     uint64        // and, for QoS 0, the position behind it
+	conn    int           // the connection on which it was sent last
+	at      time.Duration // when
+	copies  int           // how often on that connection
+	written bool          // a byte of it may have left on an earlier connection
+	deaths  int           // connections that ended while it was the only message in flight
+
+	seq     uint64     // names its records in the store
+	resumed bool       // an earlier client accepted it
+	stored  chan error // capacity 1: nil when it is in the store, or why it is not
 
 	finished bool
 	err      error // why it failed; nil: delivered
@@ -74,3 +84,5 @@ func (f *flow) remove() {
 	l.n--
 	f.in, f.prev, f.next = nil, nil, nil
 }
+
+func newFlow() *flow { return &flow{signal: make(chan struct{}, 1)} }

@@ -26,7 +26,8 @@ type link struct {
 	reader *packet.Reader
 
 	in, out  atomic.Uint64 // bytes on this connection, as MQTT
-	sent     uint64        // bytes that the writer wrote
+	sent     uint64        // bytes that the writer wrote; this and
+	lastSent time.Duration // when it wrote last are the writer's
 	lastRead atomic.Int64  // when a byte came last, since Client.epoch
 
 	wakeup  chan struct{} // capacity 1: there is something to write
@@ -130,22 +131,19 @@ func (l *link) write() {
 	defer close(l.written)
 	c, s := l.c, l.c.session
 	var spare []byte
-	lastSent := c.now()
+	l.lastSent = c.now()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		c.mu.Lock()
-		wait, err := l.tick(lastSent)
+		wait, err := l.tick()
 		if err != nil {
 			c.mu.Unlock()
 			l.fail(err)
 			return
 		}
 		stopping := l.stopping()
-		if stopping {
-			s.out = packet.AppendDisconnect(s.out)
-		}
-		if len(s.out) > 0 {
+		if s.writable() > 0 || stopping {
 			if s.ackDebt > maxDebt {
 				c.mu.Unlock()
 				l.fail(fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", s.ackDebt))
@@ -153,7 +151,10 @@ func (l *link) write() {
 			}
 			b := s.take(spare)
 			c.mu.Unlock()
-			lastSent = c.now()
+			if stopping {
+				b = packet.AppendDisconnect(b)
+			}
+			l.lastSent = c.now()
 			err := l.writeAll(b)
 			if spare = b; cap(spare) > keepBuffer {
 				spare = nil
@@ -217,14 +218,19 @@ func (l *link) writeAll(b []byte) error {
 	return nil
 }
 
-// tick keeps the connection alive and finds out whether it is. It returns when to be called again. The client's lock is
-// held.
-func (l *link) tick(lastSent time.Duration) (wait time.Duration, err error) {
+// tick does what is due: it sends again, keeps the connection alive, and finds out whether it is. It returns when to be
+// called again. The client's lock is held.
+func (l *link) tick() (wait time.Duration, err error) {
 	c := l.c
-	if c.cfg.KeepAlive == 0 {
-		return time.Hour, nil
-	}
 	now := c.now()
+	wait = time.Hour
+	if c.cfg.Resend > 0 && !l.paused {
+		c.session.now = now
+		wait = c.session.overdue(c.cfg.Resend)
+	}
+	if c.cfg.KeepAlive == 0 {
+		return wait, nil
+	}
 	lastRead := time.Duration(l.lastRead.Load())
 	if l.ping > 0 && !l.paused {
 		// PINGRESP cannot overtake a packet that is on its way: while bytes of one come, the server lives.
@@ -235,22 +241,21 @@ func (l *link) tick(lastSent time.Duration) (wait time.Duration, err error) {
 		if now-since >= c.cfg.Timeout {
 			return 0, fmt.Errorf("%w: keep alive: no PINGRESP in %v", ErrTimeout, c.cfg.Timeout)
 		}
-		wait = c.cfg.Timeout - (now - since)
-	} else {
-		wait = c.cfg.KeepAlive
+		wait = min(wait, c.cfg.Timeout-(now-since))
 	}
 	// [MQTT-3.1.2-23] A packet leaves within each keep alive period; and one asks whether the server is still there when
 	// nothing came for as long.
-	quiet := lastSent
+	quiet := l.lastSent
 	if l.ping == 0 && !l.paused {
 		quiet = min(quiet, lastRead)
 	}
 	if now-quiet >= c.cfg.KeepAlive {
 		c.session.out = packet.AppendPingreq(c.session.out)
+		l.lastSent = now
 		if l.ping == 0 {
 			l.ping = max(now, 1)
 		}
-		return 0, nil
+		return wait, nil
 	}
 	return min(wait, c.cfg.KeepAlive-(now-quiet)), nil
 }

@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -47,6 +48,17 @@ var (
 	// ErrUnconfirmed says that the message may have arrived: it was sent, perhaps in part, and no acknowledgement came.
 	// While Run lives, the session goes on delivering it.
 	ErrUnconfirmed = errors.New("sent, but not acknowledged")
+
+	// ErrStored says that the client is over, and that the message is kept in Config.Store: a later client will deliver
+	// it. It is a case of ErrUnconfirmed.
+	ErrStored error = storedError{}
+
+	// ErrStore says that Config.Store failed, and why. Nothing that needs it is done any more, and Run ends with it.
+	ErrStore = errors.New("the session store failed")
+
+	// ErrRejected says that the server hung up whenever this message was sent: see Config.MaxAttempts. It comes with
+	// ErrUnconfirmed.
+	ErrRejected = errors.New("rejected: the server hangs up on this message")
 
 	// ErrClosed says that the client is over: Shutdown was called or Run has returned.
 	ErrClosed = errors.New("client closed")
@@ -84,6 +96,12 @@ var (
 	ErrTooLarge = packet.ErrTooLarge
 )
 
+// storedError is the type of ErrStored, which matches ErrUnconfirmed too.
+type storedError struct{}
+
+func (storedError) Error() string        { return "not acknowledged, but kept in the store for a later run" }
+func (storedError) Is(target error) bool { return target == ErrUnconfirmed }
+
 // ConnectError is a CONNACK with a return code other than 0 (section 3.2.2.3).
 type ConnectError struct {
 	Code packet.ConnectCode
@@ -119,8 +137,9 @@ type Config struct {
 	CleanSession bool
 
 	// MaxPacket is the largest packet taken in, in bytes. It is compared with the length in the fixed header before
-	// anything is allocated. A larger message is skipped, acknowledged and given to Trace.Dropped, since to hang up would
-	// bring it again and again; any other larger packet is ErrProtocol. Default 256 KiB.
+	// anything is allocated. A larger message goes to Large; without that it is skipped, acknowledged and given to
+	// Trace.Dropped, since to hang up would bring it again and again. Any other larger packet is ErrProtocol. Default
+	// 256 KiB.
 	MaxPacket int
 
 	// Inbox is the number of bytes of received messages that may wait for the program. When it is full the client stops
@@ -148,6 +167,28 @@ type Config struct {
 	// Retry reports whether Run connects again after err. Nil: it does, except after a CONNACK that refuses for a
 	// reason that time does not cure, which is every code but 3, server unavailable.
 	Retry func(err error) bool
+
+	// Resend, if not 0, is how long a PUBLISH, PUBREL, SUBSCRIBE or UNSUBSCRIBE may stay without an answer on a live
+	// connection before it is sent again, with its identifier: the oldest of each first, three times at most. The
+	// standard asks for that after a reconnect only [MQTT-4.4.0-1]; the test suite of AWS asks for it on a live one.
+	Resend time.Duration
+
+	// MaxAttempts, if not 0, guards against a message that the server answers by hanging up, and that would be sent
+	// again for ever. After two connections in a row that ended within Backoff.Stable with messages in flight, messages
+	// go one at a time; when the connection has ended MaxAttempts times with the same message alone in flight, that one
+	// fails with ErrRejected and ErrUnconfirmed, and the others go on.
+	MaxAttempts int
+
+	// Large, if not nil, gets the messages above MaxPacket: m without a payload, and the payload, size bytes, straight
+	// from the connection. It runs on Run's goroutine: the connection waits for it, and it must not wait for the client.
+	// When it returns nil, what it has not read is skipped and the message acknowledged; an error ends the connection
+	// without an acknowledgement. It is called again for a QoS 1 message that the server sends again.
+	Large func(m *Message, size int, payload io.Reader) error
+
+	// Store, if not nil, keeps the session: messages of QoS 1 and 2 are accepted once they are in the store, without a
+	// connection too, and a later client with the same store and ClientID delivers what this one could not. The client
+	// closes it when Run has returned. Nil: the session lives in memory, as long as the client.
+	Store Store
 
 	// Check, if not nil, judges each message before it is accepted, and CheckFilter each filter before it is declared:
 	// the place for a server's own limits, such as those of AWS IoT Core. Publish, Submit and Subscribe return its error.
@@ -203,6 +244,9 @@ type Trace struct {
 	// Dropped comes when a received message reaches nobody: err is ErrTooLarge (m has then no payload), ErrInboxFull
 	// (QoS 0 only) or ErrNoSubscription. m is good until the function returns.
 	Dropped func(m *Message, err error)
+
+	// Damaged comes, from New, with a record of Config.Store that cannot be read. The others are used.
+	Damaged func(err error)
 
 	// Ignored comes with an acknowledgement that answers nothing: one that came twice, or after the session was lost.
 	Ignored func(t packet.Type, id uint16)

@@ -33,10 +33,14 @@ func (c *Client) Publish(ctx context.Context, m Message) error {
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !f.finished && c.session.withdraw(f, &deliveryError{ErrNotSent, ctx.Err()}) {
+	withdrawn := !f.finished && c.session.withdraw(f, &deliveryError{ErrNotSent, ctx.Err()})
+	if withdrawn {
 		c.settle()
+		c.mu.Unlock()
+		c.flushStore() // or a later run would send it
+		return f.err
 	}
+	defer c.mu.Unlock()
 	if !f.finished {
 		f.owned = false // nobody waits any more: settleFlow frees it
 		return &deliveryError{ErrUnconfirmed, ctx.Err()}
@@ -133,6 +137,9 @@ func (c *Client) accept(m *Message, owned bool) (*flow, uint64, error) {
 	if c.closing {
 		return nil, 0, &deliveryError{ErrNotSent, ErrClosed}
 	}
+	if c.broken != nil && m.QoS > 0 {
+		return nil, 0, &deliveryError{ErrNotSent, c.broken}
+	}
 	f := c.newFlow()
 	f.owned = owned
 	gen := f.gen
@@ -141,7 +148,21 @@ func (c *Client) accept(m *Message, owned bool) (*flow, uint64, error) {
 		c.room.offer(c) // this turn is free for another
 		return nil, 0, &deliveryError{ErrNotSent, err}
 	}
-	c.stats.Accepted++
+	if f.in == &c.session.storing {
+		stored := make(chan error, 1)
+		f.stored = stored
+		c.accepting = append(c.accepting, f)
+		c.startCommit()
+		c.mu.Unlock()
+		err := <-stored // the disk answers, or fails
+		c.mu.Lock()
+		if err != nil {
+			c.room.offer(c)
+			return nil, 0, &deliveryError{ErrNotSent, err}
+		}
+	} else {
+		c.stats.Accepted++
+	}
 	c.routing.mayGoOn() // a reader that pauses reads on while an answer is awaited
 	c.settle()
 	return f, gen, nil
@@ -153,7 +174,7 @@ func (c *Client) newFlow() *flow {
 		c.free = c.free[:n-1]
 		return f
 	}
-	return &flow{signal: make(chan struct{}, 1)}
+	return newFlow()
 }
 
 // freeFlow lets a flow that was delivered be used again.

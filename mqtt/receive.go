@@ -21,6 +21,7 @@ func (c *Client) read(l *link) error {
 			continue
 		}
 		c.mu.Lock()
+		c.session.now = c.now()
 		for err == nil {
 			if err = r.packet(h, body); err != nil || !l.reader.Ready() {
 				break
@@ -215,7 +216,7 @@ func (r *receiver) dropped(p *packet.Publish, topic string, err error) {
 // only reading can bring, or holds messages and may wait for more. The lock is given up meanwhile.
 func (r *receiver) pause(size int) error {
 	c, l := r.c, r.l
-	for !c.routing.fits(size) && c.session.sent.n+c.session.released.n+len(c.session.pending)+c.stats.Held == 0 {
+	for !c.routing.fits(size) && c.session.awaiting()+c.stats.Held == 0 {
 		l.paused = true
 		r.pass()
 		select {
@@ -271,13 +272,31 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	if err != nil {
 		return &protocolError{err}
 	}
+	c := r.c
+	c.mu.Lock()
+	_, again := c.session.received[p.ID]
+	again = again && p.QoS == QoS2 // [MQTT-4.3.3-2] no second delivery
+	if !again {
+		c.stats.Received++
+	}
+	switch {
+	case again:
+	case c.cfg.Large != nil:
+		c.stats.Delivered++
+		r.pass()
+		m := Message{Topic: string(p.Topic), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup}
+		if err := c.cfg.Large(&m, h.Len-len(head), rest); err != nil {
+			return err
+		}
+		c.mu.Lock()
+	default:
+		r.dropped(&p, string(p.Topic), cause)
+	}
+	r.pass()
 	if _, err := io.Copy(io.Discard, rest); err != nil { // only what came whole is acknowledged
 		return err
 	}
-	c := r.c
 	c.mu.Lock()
-	c.stats.Received++
-	r.dropped(&p, string(p.Topic), cause)
 	if p.QoS > 0 {
 		c.session.skip(p.ID, p.QoS)
 	}

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"time"
 
 	"iotwire/mqtt/packet"
 )
@@ -16,74 +17,99 @@ import (
 //	outbound, this file:   queue -> sent -> (QoS 2: released) -> finished;   QoS 0: unwritten -> finished
 //	inbound, arrival.go:   arrivals, by identifier and in order; received: QoS 2 identifiers
 //	requests, wish.go:     SUBSCRIBE and UNSUBSCRIBE
+//	journal, journal.go:   records that have to be durable before what follows them may be sent
 type session struct {
 	online   bool
-	inflight int // how many QoS 1 and 2 messages may be unacknowledged
-	batch    int // how many topic filters a request may have
+	inflight int           // how many QoS 1 and 2 messages may be unacknowledged
+	batch    int           // how many topic filters a request may have
+	attempts int           // Config.MaxAttempts
+	now      time.Duration // set by the caller, for what Resend has to know
 
 	out     []byte // what is to be sent on this connection
 	offered uint64 // how many bytes of this connection were taken from out to be written
 	ackDebt int    // how many bytes of out are answers to what the server sent
 
+	storing   flowList // being stored; durable sessions only
 	queue     flowList // accepted, waiting for room in flight or for a connection; in order
 	sent      flowList // PUBLISH sent, QoS 1 or 2; in order
 	released  flowList // PUBREC came, PUBREL sent; in the order of the PUBRECs
 	unwritten flowList // QoS 0, in out or being written; in order
-	bytes     int      // of queue and unwritten
+	bytes     int      // of storing, queue and unwritten
 	flows     map[uint16]*flow
 	lastID    uint16
+	seq       uint64  // of the latest message or PUBREC
 	finished  []*flow // ended since the client last looked
+
+	probing bool           // one message in flight at a time: see Config.MaxAttempts
+	deaths  int            // short-lived connections in a row that ended with messages in flight
+	repeats map[uint16]int // identifiers that were sent more than once on this connection: acknowledgements to come
 
 	inbound
 	requests
+	journal
 }
 
-func newSession(inflight, batch int) *session {
+func newSession(cfg *Config) *session {
 	return &session{
-		inflight: inflight,
-		batch:    batch,
+		inflight: cfg.Inflight,
+		batch:    cfg.SubscribeBatch,
+		attempts: cfg.MaxAttempts,
 		flows:    map[uint16]*flow{},
+		repeats:  map[uint16]int{},
 		inbound:  inbound{arrivals: map[uint16]*arrival{}, received: map[uint16]struct{}{}},
 		requests: requests{pending: map[uint16]*request{}},
+		journal:  journal{durable: cfg.Store != nil},
 	}
 }
 
 // waiting counts the messages that the queue's bounds count.
-func (s *session) waiting() int { return s.queue.n + s.unwritten.n }
+func (s *session) waiting() int { return s.storing.n + s.queue.n + s.unwritten.n }
 
 // open counts the messages that have not ended.
-func (s *session) open() int { return s.queue.n + s.sent.n + s.released.n + s.unwritten.n }
+func (s *session) open() int {
+	return s.storing.n + s.queue.n + s.sent.n + s.released.n + s.unwritten.n
+}
+
+// awaiting counts the answers that only reading can bring.
+func (s *session) awaiting() int { return s.sent.n + s.released.n + len(s.pending) }
 
 // position is where in the connection's stream the next byte of out will stand.
 func (s *session) position() uint64 { return s.offered + uint64(len(s.out)) }
 
+// writable counts the bytes of out that may be written: those that wait for no record to be durable.
+func (s *session) writable() int {
+	if s.journal.holds() {
+		return int(s.journal.cleared - s.offered)
+	}
+	return len(s.out)
+}
+
 // take returns what is to be written, and goes on with buf.
 func (s *session) take(buf []byte) []byte {
-	out := s.out
-	s.offered += uint64(len(out))
-	s.out = buf[:0]
-	s.ackDebt = 0
+	n := s.writable()
+	out := s.out[:n]
+	s.out = append(buf[:0], s.out[n:]...)
+	s.offered += uint64(n)
+	s.ackDebt = min(s.ackDebt, len(s.out))
 	return out
 }
 
 // nextID returns an identifier that no exchange uses [MQTT-2.3.1-2], or 0 if there is none. Identifiers go round, so
 // that one is not used again soon.
 func (s *session) nextID() uint16 {
-	if len(s.flows)+len(s.pending) >= 65535 {
+	if len(s.flows)+len(s.pending)+len(s.repeats) >= 65535 {
 		return 0
 	}
 	for {
 		s.lastID++
-		if s.lastID == 0 {
-			continue
-		}
-		if s.flows[s.lastID] == nil && s.pending[s.lastID] == nil {
+		if s.lastID != 0 && s.flows[s.lastID] == nil && s.pending[s.lastID] == nil && s.repeats[s.lastID] == 0 {
 			return s.lastID
 		}
 	}
 }
 
-// accept takes a message. At QoS 0 it goes to out, and there has to be a connection; at QoS 1 and 2 it goes to the queue.
+// accept takes a message. At QoS 0 it goes to out, and there has to be a connection. At QoS 1 and 2 it goes to the
+// queue, in a durable session by way of the journal: see stored.
 func (s *session) accept(f *flow, m *Message) (err error) {
 	p := packet.Publish{QoS: m.QoS, Retain: m.Retain, Topic: []byte(m.Topic), Payload: m.Payload} // [MQTT-4.3.1-1] DUP is 0
 	f.qos = m.QoS
@@ -94,34 +120,61 @@ func (s *session) accept(f *flow, m *Message) (err error) {
 		}
 		f.end = s.position()
 		f.size = int(f.end - f.start)
+		s.bytes += f.size
 		s.unwritten.push(f)
-	} else {
-		p.ID = 1 // holds the place
-		if f.packet, err = packet.AppendPublish(f.packet[:0], &p); err != nil {
-			return err
-		}
-		f.idAt = len(f.packet) - len(m.Payload) - 2
-		f.size = len(f.packet)
-		s.queue.push(f)
+		return nil
 	}
+	p.ID = 1 // holds the place
+	if f.packet, err = packet.AppendPublish(f.packet[:0], &p); err != nil {
+		return err
+	}
+	f.idAt = len(f.packet) - len(m.Payload) - 2
+	f.size = len(f.packet)
 	s.bytes += f.size
+	if s.durable {
+		s.keep(f)
+		return nil
+	}
+	s.queue.push(f)
 	s.pump()
 	return nil
 }
 
-// pump sends what the queue holds, as far as there is room in flight.
+// identify gives f an identifier of its own, and reports whether there was one.
+func (s *session) identify(f *flow) bool {
+	if f.id != 0 {
+		return true
+	}
+	id := s.nextID()
+	if id == 0 {
+		return false
+	}
+	f.id = id
+	f.packet[f.idAt], f.packet[f.idAt+1] = byte(id>>8), byte(id)
+	s.flows[id] = f
+	return true
+}
+
+// pump sends what may be sent now: first what an earlier connection did not finish, then what the queue holds.
 func (s *session) pump() {
-	for s.online && s.queue.n > 0 && s.sent.n+s.released.n < s.inflight {
-		id := s.nextID()
-		if id == 0 {
-			return
+	if !s.online {
+		return
+	}
+	if s.probing {
+		if s.sent.n == 0 && s.released.n == 0 {
+			s.probing, s.deaths = false, 0
+		} else if f := s.sent.head; f != nil && f.conn != s.conn {
+			s.send(f)
 		}
+	}
+	window := s.inflight
+	if s.probing {
+		window = 1
+	}
+	for s.queue.n > 0 && s.sent.n+s.released.n < window && s.identify(s.queue.head) {
 		f := s.queue.head
 		f.remove()
 		s.bytes -= f.size
-		f.id = id
-		f.packet[f.idAt], f.packet[f.idAt+1] = byte(id>>8), byte(id)
-		s.flows[id] = f
 		s.sent.push(f)
 		s.send(f)
 	}
@@ -130,10 +183,15 @@ func (s *session) pump() {
 // send appends the PUBLISH of f to out.
 func (s *session) send(f *flow) {
 	const dup = 0b1000
+	if f.conn != s.conn {
+		f.conn, f.copies = s.conn, 0
+	}
 	f.packet[0] &^= dup // [MQTT-4.3.2-1] [MQTT-4.3.3-1] DUP is 0 on the first attempt,
-	if f.written {
+	if f.written || f.copies > 0 {
 		f.packet[0] |= dup // [MQTT-3.3.1-1] and 1 on each later one.
 	}
+	f.copies++
+	f.at = s.now
 	f.start = s.position()
 	s.out = append(s.out, f.packet...)
 }
@@ -147,7 +205,13 @@ func (s *session) wrote(n uint64) {
 
 // finish ends a flow: it frees the identifier [MQTT-2.3.1-3] and tells the client.
 func (s *session) finish(f *flow, err error) {
-	if f.in == &s.queue || f.in == &s.unwritten {
+	s.forget(f)
+	s.abandon(f, err)
+}
+
+// abandon ends a flow and leaves its records.
+func (s *session) abandon(f *flow, err error) {
+	if f.in == &s.queue || f.in == &s.unwritten || f.in == &s.storing {
 		s.bytes -= f.size
 	}
 	f.remove()
@@ -164,6 +228,9 @@ func (s *session) withdraw(f *flow, err error) bool {
 	if !s.unsent(f) || s.online && f.in != &s.queue {
 		return false
 	}
+	if s.durable {
+		s.journal.before(s.position()) // that it is gone has to be durable before anybody is told
+	}
 	s.finish(f, err)
 	return true
 }
@@ -177,27 +244,32 @@ func (s *session) unsent(f *flow) bool {
 // false with a clean session.
 func (s *session) connected(present bool) {
 	s.online = true
-	s.out, s.offered, s.ackDebt = s.out[:0], 0, 0
+	s.conn++
+	s.out, s.offered, s.ackDebt, s.journal.cleared = s.out[:0], 0, 0, 0
 	if !present {
 		s.lose()
 	}
+	s.journalConnected()
 	// [MQTT-4.4.0-1] What was unacknowledged goes out again with its old identifier: [MQTT-4.6.0-4] PUBREL in the order
 	// of the PUBRECs, [MQTT-4.6.0-1] PUBLISH in the original order; only then anything new. [MQTT-4.3.3-1] Once PUBREL
 	// was sent, the PUBLISH is not sent again: its bytes are gone.
 	for f := s.released.head; f != nil; f = f.next {
+		f.conn, f.copies, f.at = s.conn, 1, s.now
 		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: f.id})
 	}
-	for f := s.sent.head; f != nil; f = f.next {
-		s.send(f)
+	if !s.probing {
+		for f := s.sent.head; f != nil; f = f.next {
+			s.send(f)
+		}
 	}
-	s.requests.connected(present)
+	s.requestsConnected(present)
 	s.reconcile()
 	s.pump()
 }
 
 // lose forgets what belongs to a session that the server no longer has.
 func (s *session) lose() {
-	s.inbound.lose()
+	s.loseInbound()
 	lost := &deliveryError{ErrUnconfirmed, ErrSessionLost}
 	for f := s.released.head; f != nil; f = s.released.head {
 		s.finish(f, lost)
@@ -205,21 +277,26 @@ func (s *session) lose() {
 	// QoS 1 is published again as new, before anything that waits: duplicates are allowed, losses are not. So is a QoS 2
 	// message of which no byte has left. Any other QoS 2 message may have been delivered, or not.
 	for f := s.sent.tail; f != nil; f = s.sent.tail {
-		if f.qos == QoS2 && f.written {
-			s.finish(f, lost)
-			continue
-		}
 		f.remove()
-		delete(s.flows, f.id)
-		f.id = 0
-		f.written = false // [MQTT-4.3.2-1] A new message: DUP is 0.
 		s.bytes += f.size
 		s.queue.pushFront(f)
+		if !s.durable { // the records of a durable session name the identifier, and it is free in the new session too
+			delete(s.flows, f.id)
+			f.id = 0
+		}
+	}
+	for f := s.queue.head; f != nil; {
+		next := f.next
+		if f.written && f.qos == QoS2 {
+			s.finish(f, lost)
+		}
+		f.written = false // [MQTT-4.3.2-1] A new message: DUP is 0.
+		f = next
 	}
 }
 
-// disconnected says that the connection has ended, by cause.
-func (s *session) disconnected(cause error) {
+// disconnected says that the connection has ended, by cause, and what that says of the messages that were in flight.
+func (s *session) disconnected(cause error, v verdict) {
 	s.online = false
 	for f := s.unwritten.head; f != nil; f = s.unwritten.head {
 		kind := ErrUnconfirmed
@@ -228,25 +305,98 @@ func (s *session) disconnected(cause error) {
 		}
 		s.finish(f, &deliveryError{kind, cause})
 	}
+	var suspect *flow // the last message that was in flight
+	suspects := 0
 	for f := s.sent.head; f != nil; f = f.next {
-		f.written = f.written || f.start < s.offered
+		if f.conn == s.conn && f.start < s.offered {
+			f.written = true
+			suspect = f
+			suspects++
+		}
 	}
 	s.out = s.out[:0]
-	s.inbound.disconnected()
-	s.requests.disconnected()
+	clear(s.repeats)
+	s.disconnectedInbound()
+	s.requestsDisconnected()
+	s.suspect(suspect, suspects, v, cause)
 }
 
-// end fails everything that has not ended: nobody will deliver it any more.
+// verdict is what the end of a connection says of the messages that were in flight.
+type verdict uint8
+
+const (
+	unclear verdict = iota // it broke, or timed out
+	cleared                // it had lasted for long
+	guilty                 // the server closed it, soon
+)
+
+// suspect looks for a message that the server answers by hanging up. After two such ends in a row with messages in
+// flight, messages go one at a time; the one that was alone too often is the culprit.
+func (s *session) suspect(f *flow, n int, v verdict, cause error) {
+	switch {
+	case s.attempts == 0:
+	case v == cleared:
+		s.probing, s.deaths = false, 0
+	case v == unclear || n == 0:
+	default:
+		s.deaths++
+		s.probing = s.probing || s.deaths >= 2
+		if n > 1 {
+			return
+		}
+		if f.deaths++; f.deaths >= s.attempts {
+			s.finish(f, &deliveryError{ErrUnconfirmed, &rejectedError{f.deaths, cause}})
+		}
+	}
+}
+
+// end fails everything that has not ended: this client will not deliver it any more. In a durable session the records
+// stay, for another.
 func (s *session) end(cause error) {
 	for _, l := range []*flowList{&s.released, &s.sent, &s.queue} {
 		for f := l.head; f != nil; f = l.head {
 			kind := ErrUnconfirmed
-			if s.unsent(f) {
+			if s.durable {
+				kind = ErrStored
+			} else if s.unsent(f) {
 				kind = ErrNotSent
 			}
-			s.finish(f, &deliveryError{kind, cause})
+			s.abandon(f, &deliveryError{kind, cause})
 		}
 	}
+}
+
+// overdue sends the oldest PUBLISH, PUBREL, SUBSCRIBE or UNSUBSCRIBE again that has had no answer for wait, three times
+// at most: see Config.Resend. It returns when to be called again.
+func (s *session) overdue(wait time.Duration) (next time.Duration) {
+	const most = 4 // copies on one connection
+	next = time.Hour
+	due := func(at time.Duration, copies int) bool {
+		if copies >= most {
+			return false
+		}
+		next = min(next, max(wait-(s.now-at), 0))
+		return s.now-at >= wait
+	}
+	if f := s.sent.head; f != nil && f.conn == s.conn && due(f.at, f.copies) {
+		s.send(f)
+		next = min(next, wait)
+	}
+	if f := s.released.head; f != nil && due(f.at, f.copies) {
+		f.copies++
+		f.at = s.now
+		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: f.id})
+		next = min(next, wait)
+	}
+	for _, r := range s.pending {
+		if due(r.at, r.copies) {
+			r.copies++
+			r.at = s.now
+			s.out = append(s.out, r.packet...)
+			next = min(next, wait)
+		}
+	}
+	return next
 }
 
 // receiveAck takes a PUBACK, PUBREC or PUBCOMP. known is false for one that answers nothing. Acknowledgements may come
@@ -257,26 +407,51 @@ func (s *session) receiveAck(t packet.Type, id uint16) (known bool, err error) {
 		if r := s.pending[id]; r != nil {
 			return false, violation(t, "MQTT-4.8.0-1", "identifier %d is that of %s, want %s", id, r.kind(), r.answer())
 		}
-		return false, nil
+		return s.repeated(id), nil
 	}
 	switch {
-	case t == packet.PUBACK && f.qos == QoS1: // [MQTT-4.3.2-1]
-		s.finish(f, nil)
-	case t == packet.PUBREC && f.qos == QoS2: // [MQTT-4.3.3-1]
-		if f.in == &s.sent {
-			f.remove()
-			s.released.push(f)
-			f.packet = f.packet[:0]
-		}
+	case t == packet.PUBACK && f.qos == QoS1 && f.in == &s.sent: // [MQTT-4.3.2-1]
+		s.complete(f)
+	case t == packet.PUBREC && f.qos == QoS2 && f.in == &s.sent: // [MQTT-4.3.3-1]
+		f.remove()
+		s.released.push(f)
+		f.at = s.now
+		s.release(f)
+		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: id})
+		s.ackDebt += 4
+	case t == packet.PUBREC && f.in == &s.released: // a copy of the PUBLISH was answered too, or the answer came twice
+		f.copies = max(f.copies, 2)
 		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: id})
 		s.ackDebt += 4
 	case t == packet.PUBCOMP && f.in == &s.released:
-		s.finish(f, nil)
+		s.complete(f)
+	case f.in != &s.sent && f.in != &s.released: // it was not sent in this session: an answer to an earlier life
+		return false, nil
 	default:
 		return false, violation(t, "MQTT-4.8.0-1", "identifier %d is that of a PUBLISH of QoS %d, want %s", id, f.qos, s.wanted(f))
 	}
 	s.pump()
 	return true, nil
+}
+
+// complete ends a flow that was delivered. If it went out k times on this connection, its identifier stays taken until
+// k acknowledgements have come: one that comes late must not confirm a newer message.
+func (s *session) complete(f *flow) {
+	if f.conn == s.conn && f.copies > 1 {
+		s.repeats[f.id] = f.copies - 1
+	}
+	s.finish(f, nil)
+}
+
+// repeated takes an acknowledgement for a message that has ended, and reports whether one was to come.
+func (s *session) repeated(id uint16) bool {
+	n := s.repeats[id]
+	if n > 1 {
+		s.repeats[id] = n - 1
+	} else {
+		delete(s.repeats, id)
+	}
+	return n > 0
 }
 
 func (s *session) wanted(f *flow) packet.Type {
@@ -299,3 +474,14 @@ type deliveryError struct{ kind, cause error }
 
 func (e *deliveryError) Error() string   { return e.kind.Error() + ": " + e.cause.Error() }
 func (e *deliveryError) Unwrap() []error { return []error{e.kind, e.cause} }
+
+// rejectedError says that the server hung up on a message.
+type rejectedError struct {
+	times int
+	cause error
+}
+
+func (e *rejectedError) Error() string {
+	return fmt.Sprintf("%v: the connection ended %d times with only this message in flight: %v", ErrRejected, e.times, e.cause)
+}
+func (e *rejectedError) Unwrap() []error { return []error{ErrRejected, e.cause} }

@@ -1,6 +1,10 @@
 package mqtt
 
-import "iotwire/mqtt/packet"
+import (
+	"time"
+
+	"iotwire/mqtt/packet"
+)
 
 // requests is what the program wishes to be subscribed to, what the server has been told, and the SUBSCRIBE and
 // UNSUBSCRIBE packets that are under way. Subscriptions are declared: reconcile sends what makes the server's session
@@ -21,9 +25,13 @@ type wish struct {
 	hasQoS  int  // and this is the QoS that was asked for; unsure if no answer came
 	granted QoS
 	refused bool // the server said no; asked again only in a new session
+	foreign bool // of an earlier process, and nobody has asked for it in this one: it is left alone
 	busy    bool // a request about it is under way
 
 	subs []*Subscription
+
+	key   uint64 // names its record in the store
+	known bool   // there is one
 }
 
 // unsure is less than any QoS: the subscription has to be asked for again.
@@ -34,6 +42,10 @@ type request struct {
 	unsubscribe bool
 	wishes      []*wish
 	qos         []QoS
+
+	packet []byte
+	at     time.Duration // when it was sent last
+	copies int
 }
 
 func (r *request) kind() packet.Type {
@@ -60,7 +72,7 @@ func (w *wish) satisfied() bool {
 	if w.wanted {
 		return w.refused || w.has && w.hasQoS >= int(w.qos)
 	}
-	return !w.has
+	return !w.has || w.foreign
 }
 
 // reconcile sends requests for the wishes that differ from what the server has.
@@ -110,10 +122,15 @@ func (s *session) request(wishes []*wish, unsubscribe bool) {
 		}
 		// The filters were checked when they were declared: encoding cannot fail.
 		if unsubscribe {
-			s.out, _ = packet.AppendUnsubscribe(s.out, &packet.Unsubscribe{ID: id, Filters: filters})
+			for _, w := range r.wishes {
+				s.unknow(w) // durably, before the server forgets it
+			}
+			r.packet, _ = packet.AppendUnsubscribe(nil, &packet.Unsubscribe{ID: id, Filters: filters})
 		} else {
-			s.out, _ = packet.AppendSubscribe(s.out, &packet.Subscribe{ID: id, Requests: asked})
+			r.packet, _ = packet.AppendSubscribe(nil, &packet.Subscribe{ID: id, Requests: asked})
 		}
+		s.out = append(s.out, r.packet...)
+		r.at, r.copies = s.now, 1
 		s.pending[id] = r
 	}
 }
@@ -128,13 +145,14 @@ func (s *session) receiveSuback(a packet.Suback) (*request, error) {
 	if len(a.Codes) != len(r.wishes) {
 		return nil, violation(packet.SUBACK, "MQTT-3.8.4-5", "%d return codes for %d topic filters", len(a.Codes), len(r.wishes))
 	}
-	delete(s.pending, a.ID)
+	s.closeRequest(a.ID, r)
 	for i, w := range r.wishes { // [MQTT-3.9.3-1] in the order of the filters
 		w.busy = false
 		if a.Codes[i] == packet.SubackFailure {
 			w.refused, w.has = true, false
 		} else {
 			w.refused, w.has, w.hasQoS, w.granted = false, true, int(r.qos[i]), QoS(a.Codes[i])
+			s.know(w)
 		}
 	}
 	s.settled()
@@ -147,7 +165,7 @@ func (s *session) receiveUnsuback(id uint16) (*request, error) {
 	if r == nil || err != nil {
 		return nil, err
 	}
-	delete(s.pending, id)
+	s.closeRequest(id, r)
 	for _, w := range r.wishes {
 		w.busy, w.has = false, false
 	}
@@ -168,31 +186,44 @@ func (s *session) answered(t packet.Type, id uint16) (*request, error) {
 		return nil, violation(t, "MQTT-4.8.0-1", "identifier %d is that of a PUBLISH, want %s", id, s.wanted(f))
 	}
 	r := s.pending[id]
-	if r != nil && r.answer() != t {
+	if r == nil {
+		s.repeated(id)
+		return nil, nil
+	}
+	if r.answer() != t {
 		return nil, violation(t, "MQTT-4.8.0-1", "identifier %d is that of %s, want %s", id, r.kind(), r.answer())
 	}
 	return r, nil
 }
 
-// connected prepares for reconcile: a session that the server kept has the subscriptions that it acknowledged, a new
-// one has none.
-func (q *requests) connected(present bool) {
-	if !present {
-		for _, w := range q.wishes {
-			w.has, w.refused = false, false
-		}
+// closeRequest frees the identifier of a request, as complete does that of a message.
+func (s *session) closeRequest(id uint16, r *request) {
+	delete(s.pending, id)
+	if r.copies > 1 {
+		s.repeats[id] = r.copies - 1
 	}
-	q.dirty = true
 }
 
-// disconnected ends the requests under way. Whether the server carried them out is not known: a SUBSCRIBE is sent
-// again, and so is an UNSUBSCRIBE.
-func (q *requests) disconnected() {
-	for _, r := range q.pending {
+// requestsConnected prepares for reconcile: a session that the server kept has the subscriptions that it acknowledged,
+// a new one has none.
+func (s *session) requestsConnected(present bool) {
+	if !present {
+		for _, w := range s.wishes {
+			w.has, w.refused, w.foreign = false, false, false
+			s.unknow(w)
+		}
+	}
+	s.dirty = true
+}
+
+// requestsDisconnected ends the requests under way. Whether the server carried them out is not known: a SUBSCRIBE is
+// sent again, and so is an UNSUBSCRIBE.
+func (s *session) requestsDisconnected() {
+	for _, r := range s.pending {
 		for _, w := range r.wishes {
 			w.busy = false
 			w.has, w.hasQoS = true, unsure
 		}
 	}
-	clear(q.pending)
+	clear(s.pending)
 }

@@ -1,0 +1,243 @@
+package mqtt
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"iotwire/mqtt/packet"
+)
+
+// The kinds of record of a durable session.
+const (
+	kindMessage    Kind = 1 + iota // by seq: a byte that is 1 if it may have been sent when it was stored, then the PUBLISH
+	kindSent                       // one record, N is 0: messages up to this seq may have been sent
+	kindReleased                   // by the seq of the PUBREC, which gives the order: the identifier
+	kindReceived                   // by identifier: a QoS 2 message that is ours
+	kindSubscribed                 // by a number: the QoS asked for, then the topic filter
+)
+
+// lazyDeletes is how many deletes may wait for a Put that needs to be made anyway.
+const lazyDeletes = 256
+
+// journal is what a durable session has to tell its store. What is appended to out behind a record waits until the
+// record is durable: a PUBREL for its "released", a PUBREC for its "received". Deletes wait for the next Put, except
+// those that a crash must not undo: they hold out like a record.
+type journal struct {
+	durable bool
+
+	records []Record
+	deletes []Key
+	barrier bool // the deletes have to be durable too
+	busy    bool // records of earlier calls are being stored
+	broken  bool // the store failed: what is held is held for ever
+
+	cleared uint64 // position in the stream up to which nothing is held
+	started int    // commits that were begun, and that ended
+	ended   int
+}
+
+// holds reports whether what is appended to out now has to wait.
+func (j *journal) holds() bool { return j.broken || j.barrier || j.busy || len(j.records) > 0 }
+
+// before makes what comes behind position wait for what is added now.
+func (j *journal) before(position uint64) {
+	if !j.holds() {
+		j.cleared = position
+	}
+	j.barrier = true
+}
+
+// put adds a record.
+func (s *session) put(k Key, data []byte) {
+	if s.durable {
+		s.journal.before(s.position())
+		s.records = append(s.records, Record{k, data})
+	}
+}
+
+// remove deletes a record, durably.
+func (s *session) remove(k Key) {
+	if s.durable {
+		s.journal.before(s.position())
+		s.removeLater(k)
+	}
+}
+
+// removeLater deletes a record; after a crash it may be there again.
+func (s *session) removeLater(k Key) { s.deletes = append(s.deletes, k) }
+
+// keep gives a message its identifier and a place in the store; it is accepted when stored says that it is durable.
+func (s *session) keep(f *flow) {
+	s.seq++
+	f.seq = s.seq
+	s.identify(f) // New has made sure that there are enough
+	s.storing.push(f)
+}
+
+// record is the record of a message.
+func (s *session) record(f *flow) Record {
+	sent := byte(0)
+	if s.online {
+		sent = 1
+	}
+	return Record{Key{kindMessage, f.seq}, append([]byte{sent}, f.packet...)}
+}
+
+// stored says that the record of f is durable, or why it is not.
+func (s *session) stored(f *flow, err error) {
+	f.remove()
+	if err != nil {
+		s.bytes -= f.size
+		delete(s.flows, f.id)
+		return
+	}
+	s.queue.push(f)
+	s.pump()
+}
+
+// forget removes the records of a flow that has ended.
+func (s *session) forget(f *flow) {
+	if !s.durable || f.seq == 0 {
+		return
+	}
+	if f.in == &s.released {
+		s.removeLater(Key{kindReleased, f.seq})
+	} else {
+		s.removeLater(Key{kindMessage, f.seq})
+	}
+}
+
+// release notes that PUBREC came: from now on only the identifier is needed, and the order.
+func (s *session) release(f *flow) {
+	if s.durable {
+		s.removeLater(Key{kindMessage, f.seq})
+		s.seq++
+		f.seq = s.seq
+		s.put(Key{kindReleased, f.seq}, binary.BigEndian.AppendUint16(nil, f.id))
+	}
+	f.packet = f.packet[:0]
+}
+
+// journalConnected notes, before any of them is, that the messages accepted so far may be sent: after a crash they go
+// out with DUP 1.
+func (s *session) journalConnected() {
+	if s.durable && s.storing.n+s.queue.n > 0 {
+		s.put(Key{kindSent, 0}, binary.BigEndian.AppendUint64(nil, s.seq))
+	}
+}
+
+// know notes that the server's session has a subscription, and unknow that it may not. A crash may undo the first: it
+// costs a SUBSCRIBE too many.
+func (s *session) know(w *wish) {
+	if s.durable && !w.known {
+		if w.key == 0 {
+			s.seq++
+			w.key = s.seq
+		}
+		w.known = true
+		s.put(Key{kindSubscribed, w.key}, append([]byte{byte(w.hasQoS)}, w.filter...))
+	}
+}
+
+func (s *session) unknow(w *wish) {
+	if w.known {
+		w.known = false
+		s.remove(Key{kindSubscribed, w.key})
+	}
+}
+
+// load brings back the session that an earlier process left in the store. Damage is told and skipped.
+func (s *session) load(store Store, damaged func(error)) error {
+	var upTo uint64
+	for r, err := range store.All() {
+		if err == nil {
+			err = s.loadRecord(r, &upTo)
+		}
+		if err != nil {
+			damaged(fmt.Errorf("store: record %d/%d: %w", r.Key.Kind, r.Key.N, err))
+		}
+	}
+	sorted := func(l *flowList) {
+		var all []*flow
+		for f := l.head; f != nil; f = l.head {
+			f.remove()
+			all = append(all, f)
+		}
+		slices.SortFunc(all, func(a, b *flow) int { return cmp.Compare(a.seq, b.seq) })
+		for _, f := range all {
+			l.push(f)
+		}
+	}
+	sorted(&s.queue)
+	sorted(&s.released)
+	for f := s.queue.head; f != nil; f = f.next {
+		f.written = f.written || f.seq <= upTo
+	}
+	return nil
+}
+
+func (s *session) loadRecord(r Record, upTo *uint64) error {
+	bad := func() error { return fmt.Errorf("%d bytes that this version does not understand", len(r.Data)) }
+	if r.Key.Kind != kindReceived {
+		s.seq = max(s.seq, r.Key.N)
+	}
+	switch r.Key.Kind {
+	case kindMessage:
+		if len(r.Data) < 2 {
+			return bad()
+		}
+		h, n, err := packet.ParseHeader(r.Data[1:])
+		if err != nil || n == 0 || 1+n+h.Len != len(r.Data) {
+			return bad()
+		}
+		p, err := packet.ParsePublish(h.Flags, r.Data[1+n:])
+		if err != nil || p.ID == 0 {
+			return bad()
+		}
+		if s.flows[p.ID] != nil {
+			return fmt.Errorf("identifier %d is in use by another record", p.ID)
+		}
+		f := newFlow()
+		f.qos, f.id, f.seq, f.packet, f.written, f.resumed = p.QoS, p.ID, r.Key.N, r.Data[1:], r.Data[0] != 0, true
+		f.size = len(f.packet)
+		f.idAt = len(f.packet) - len(p.Payload) - 2
+		s.flows[f.id] = f
+		s.bytes += f.size
+		s.queue.push(f)
+	case kindReleased:
+		if len(r.Data) != 2 {
+			return bad()
+		}
+		id := binary.BigEndian.Uint16(r.Data)
+		if old := s.flows[id]; old != nil { // its message was to be deleted
+			if old.in == &s.released {
+				return fmt.Errorf("identifier %d is in use by another record", id)
+			}
+			s.bytes -= old.size
+			old.remove()
+			s.removeLater(Key{kindMessage, old.seq})
+		}
+		f := newFlow()
+		f.qos, f.id, f.seq, f.written, f.resumed = QoS2, id, r.Key.N, true, true
+		s.flows[id] = f
+		s.released.push(f)
+	case kindSent:
+		if len(r.Data) != 8 {
+			return bad()
+		}
+		*upTo = binary.BigEndian.Uint64(r.Data)
+		s.seq = max(s.seq, *upTo)
+	case kindReceived:
+		s.received[uint16(r.Key.N)] = struct{}{}
+	case kindSubscribed:
+		if len(r.Data) < 2 || packet.ValidFilter(string(r.Data[1:])) != nil {
+			return bad()
+		}
+		s.wishes = append(s.wishes, &wish{filter: string(r.Data[1:]), has: true, hasQoS: int(r.Data[0]), foreign: true, key: r.Key.N, known: true})
+	default:
+		return bad()
+	}
+	return nil
+}

@@ -1,0 +1,373 @@
+package mqtt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+// disk is a store in memory that outlives its client: what was put and synced is there for the next one. Until a Put
+// returns, nothing of it is durable.
+type disk struct {
+	mu      sync.Mutex
+	durable map[Key][]byte
+	lazy    []Key // deletes that a crash undoes
+	delay   time.Duration
+	fail    func(records []Record) error
+	puts    int
+	closed  bool
+}
+
+func newDisk() *disk { return &disk{durable: map[Key][]byte{}} }
+
+func (d *disk) All() iter.Seq2[Record, error] {
+	keys := slices.SortedFunc(maps.Keys(d.durable), func(a, b Key) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.N, b.N))
+	})
+	return func(yield func(Record, error) bool) {
+		for _, k := range keys {
+			if !yield(Record{k, slices.Clone(d.durable[k])}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (d *disk) Put(records ...Record) error {
+	time.Sleep(d.delay)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fail != nil {
+		if err := d.fail(records); err != nil {
+			return err
+		}
+	}
+	d.puts++
+	for _, k := range d.lazy {
+		delete(d.durable, k)
+	}
+	d.lazy = nil
+	for _, r := range records {
+		d.durable[r.Key] = slices.Clone(r.Data)
+	}
+	return nil
+}
+
+func (d *disk) Delete(keys ...Key) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lazy = append(d.lazy, keys...)
+	return nil
+}
+
+func (d *disk) Reset() error { clear(d.durable); d.lazy = nil; return nil }
+func (d *disk) Close() error { d.closed = true; return nil }
+
+// crash returns the disk as a later process finds it.
+func (d *disk) crash() *disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &disk{durable: maps.Clone(d.durable)}
+}
+
+func TestStoredMessagesAreAcceptedOfflineAndDeliveredByALaterClient(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		c, err := New(Config{Dial: s.dial, ClientID: "c", Store: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range []QoS{QoS1, QoS2, QoS1} {
+			if _, err := c.Submit(background, Message{Topic: "t", Payload: []byte("x"), QoS: q}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Shutdown(background) // without Run: the client is over at once, the messages stay
+		if !d.closed {
+			t.Fatal("the store is not closed")
+		}
+
+		d = d.crash()
+		r := s.run(Config{Store: d})
+		resumed := r.Resumed()
+		if len(resumed) != 3 || resumed[1].QoS != QoS2 || resumed[0].Topic != "t" || resumed[2].Size != 1 {
+			t.Fatalf("resumed %+v", resumed)
+		}
+		srv, _ := s.connack(false)
+		srv.want("PUBLISH t q1 1 x", "PUBLISH t q2 2 x", "PUBLISH t q1 3 x")
+		srv.answer(packet.PUBACK, 1)
+		srv.answer(packet.PUBREC, 2)
+		srv.want("PUBREL 2")
+		if err := resumed[0].Wait(background); err != nil {
+			t.Fatal(err)
+		}
+		d2 := d.crash() // now: 1 perhaps, 2 released, 3 sent
+		r.stop()
+
+		r = s.run(Config{Store: d2})
+		srv, _ = s.connack(true)
+		srv.want("PUBREL 2")
+		h, body := srv.next()
+		if got := describe(h, body); got == "PUBLISH t q1 dup 1 x" { // its delete was lazy: allowed
+			srv.answer(packet.PUBACK, 1)
+			h, body = srv.next()
+		}
+		if got := describe(h, body); got != "PUBLISH t q1 dup 3 x" {
+			t.Fatal(got)
+		}
+		srv.answer(packet.PUBACK, 3)
+		srv.answer(packet.PUBCOMP, 2)
+		for _, m := range r.Resumed() {
+			if err := m.Wait(background); err != nil {
+				t.Fatal(err)
+			}
+		}
+		go func() { srv.want("DISCONNECT"); srv.Close() }()
+		if err := r.Shutdown(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		<-r.result
+		if n := len(d2.durable); n != 1 { // the mark of what may have been sent
+			t.Fatalf("the store has %d records after all was delivered: %v", n, d2.durable)
+		}
+	})
+}
+
+func TestStoredQoS2IdentifierIsDurableBeforePUBREC(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		d.delay = time.Second
+		c := s.run(Config{Store: d})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS2)
+		got := make(chan string, 10)
+		done := later(func() error {
+			for m, err := range sub.Messages(background) {
+				if err != nil {
+					return err
+				}
+				got <- string(m.Payload)
+			}
+			return nil
+		})
+		began := time.Now()
+		srv.publish("t", QoS2, 7, "once")
+		srv.want("PUBREC 7")
+		if time.Since(began) < d.delay {
+			t.Fatal("PUBREC left before its record was durable")
+		}
+		// Killed now: the next client must know identifier 7.
+		d2 := d.crash()
+		c.stop()
+		<-done
+		c2 := s.run(Config{Store: d2})
+		srv, _ = s.connack(true)
+		sub, _ = c2.Subscribe("t", QoS2)
+		srv.quiet(time.Second) // the subscription is in the store too
+		go func() {
+			for m, err := range sub.Messages(background) {
+				if err != nil {
+					close(got)
+					return
+				}
+				got <- string(m.Payload)
+			}
+		}()
+		srv.send(publishBytes("t", QoS2, 7, true, "once"))
+		srv.want("PUBREC 7")
+		srv.answer(packet.PUBREL, 7)
+		srv.want("PUBCOMP 7")
+		srv.publish("t", QoS2, 7, "new")
+		srv.want("PUBREC 7")
+		c2.stop()
+		var all []string
+		for p := range got {
+			all = append(all, p)
+		}
+		if !slices.Equal(all, []string{"once", "new"}) {
+			t.Fatalf("delivered %q", all)
+		}
+	})
+}
+
+func TestStoreFailureRefusesTheMessageAndEndsRun(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		full := errors.New("disk full")
+		d := newDisk()
+		d.fail = func(records []Record) error {
+			for _, r := range records {
+				if len(r.Data) > 100 {
+					return full
+				}
+			}
+			return nil
+		}
+		c := s.run(Config{Store: d})
+		srv, _ := s.connack(false)
+		err := c.Publish(background, Message{Topic: "t", Payload: make([]byte, 200), QoS: QoS1})
+		if !errors.Is(err, ErrNotSent) || !errors.Is(err, full) {
+			t.Fatal(err)
+		}
+		if st := c.Stats(); st.Accepted != 0 || st.Failed != 0 {
+			t.Fatalf("%+v", st)
+		}
+		done := later(func() error { return c.Publish(background, Message{Topic: "t", Payload: []byte("s"), QoS: QoS2}) })
+		h, body := srv.next()
+		p, _ := packet.ParsePublish(h.Flags, body)
+		d.mu.Lock()
+		d.fail = func([]Record) error { return full }
+		d.mu.Unlock()
+		srv.answer(packet.PUBREC, p.ID)
+		srv.want("DISCONNECT") // and no PUBREL
+		srv.Close()
+		if err := <-done; !errors.Is(err, ErrUnconfirmed) || errors.Is(err, ErrNotSent) || !errors.Is(err, ErrStored) {
+			t.Fatal(err)
+		}
+		if err := <-c.result; !errors.Is(err, ErrStore) || !errors.Is(err, full) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestWithdrawnMessageIsNotSentByALaterClient(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		d.delay = time.Millisecond
+		c, _ := New(Config{Dial: s.dial, ClientID: "c", Store: d})
+		ctx, cancel := context.WithTimeout(background, time.Second)
+		defer cancel()
+		if err := c.Publish(ctx, Message{Topic: "t", QoS: QoS1}); !errors.Is(err, ErrNotSent) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if n := len(d.crash().durable); n != 0 {
+			t.Fatalf("%d records are left", n)
+		}
+		c.Shutdown(background)
+	})
+}
+
+func TestPoisonMessageFailsAloneAndTheOthersAreDelivered(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{MaxAttempts: 3})
+		var deliveries []Delivery
+		for i := range 20 {
+			m := Message{Topic: "t", Payload: []byte{byte('a' + i)}, QoS: QoS1}
+			if i == 10 {
+				m.Topic = "poison"
+			}
+			d, err := c.Submit(background, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			deliveries = append(deliveries, d)
+		}
+		go func() { // a server that hangs up on that topic
+			for present := false; ; present = true {
+				srv, _ := s.connack(present)
+				for {
+					srv.SetReadDeadline(time.Now().Add(10 * time.Hour))
+					h, body, err := srv.r.Next()
+					if err != nil || h.Type == packet.DISCONNECT {
+						srv.Close()
+						return
+					}
+					if h.Type != packet.PUBLISH {
+						continue
+					}
+					p, _ := packet.ParsePublish(h.Flags, body)
+					if string(p.Topic) == "poison" {
+						srv.Close()
+						break
+					}
+					srv.answer(packet.PUBACK, p.ID)
+				}
+			}
+		}()
+		for i, d := range deliveries {
+			err := d.Wait(within(t, time.Hour))
+			if i == 10 {
+				if !errors.Is(err, ErrRejected) || !errors.Is(err, ErrUnconfirmed) {
+					t.Fatalf("poison: %v", err)
+				}
+			} else if err != nil {
+				t.Fatalf("message %d: %v", i, err)
+			}
+		}
+		if n := c.Stats().Connects; n > 6 {
+			t.Fatalf("%d connections", n)
+		}
+		c.cancel()
+		<-c.result
+	})
+}
+
+func TestResendOnALiveConnectionKeepsTheIdentifierUntilEveryCopyIsAnswered(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{Resend: 5 * time.Second})
+		srv, _ := s.connack(false)
+		done := later(func() error { return c.Publish(background, Message{Topic: "t", Payload: []byte("x"), QoS: QoS1}) })
+		srv.want("PUBLISH t q1 1 x")
+		began := time.Now()
+		srv.want("PUBLISH t q1 dup 1 x")
+		if d := time.Since(began); d != 5*time.Second {
+			t.Fatal(d)
+		}
+		srv.answer(packet.PUBACK, 1)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		c.session.lastID = 0 // the next identifier would be 1
+		c.mu.Unlock()
+		done = later(func() error { return c.Publish(background, Message{Topic: "t", Payload: []byte("y"), QoS: QoS1}) })
+		srv.want("PUBLISH t q1 2 y")
+		srv.answer(packet.PUBACK, 1) // the second copy: for nobody
+		srv.answer(packet.PUBACK, 2)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		sub, _ := c.Subscribe("f", QoS1)
+		srv.want("SUBSCRIBE 3 f q1", "SUBSCRIBE 3 f q1")
+		srv.suback(3, 1)
+		if err := sub.Ready(background); err != nil {
+			t.Fatal(err)
+		}
+		srv.Close()
+		c.stop()
+	})
+}
+
+func TestLargeMessageIsStreamed(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		var sum, size int
+		c := s.run(Config{MaxPacket: 1000, Large: func(m *Message, n int, payload io.Reader) error {
+			size = n
+			b := make([]byte, 1024)
+			for {
+				n, err := payload.Read(b)
+				sum += n
+				if err != nil {
+					return nil
+				}
+			}
+		}})
+		srv, _ := s.connack(false)
+		c.subscribe(srv, "t", QoS1)
+		go srv.publish("t", QoS1, 9, string(make([]byte, 1<<20)))
+		srv.want("PUBACK 9")
+		if sum != 1<<20 || size != sum {
+			t.Fatal(sum, size)
+		}
+		srv.Close()
+		c.stop()
+	})
+}

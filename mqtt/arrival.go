@@ -195,10 +195,12 @@ func (s *session) loseInbound() {
 }
 
 func (in *inbound) newArrival(id uint16, qos QoS, sum uint64) *arrival {
-	a := &arrival{}
+	var a *arrival
 	if n := len(in.spare); n > 0 {
 		a = in.spare[n-1]
 		in.spare = in.spare[:n-1]
+	} else {
+		a = new(arrival)
 	}
 	*a = arrival{id: id, qos: qos, sum: sum, conn: in.conn, gen: a.gen}
 	return a

@@ -56,6 +56,7 @@ type inbox struct {
 	entries []entry
 	head    int // entries before it were taken
 	buf     []byte
+	use     wear
 }
 
 // entry is one message that waits.
@@ -86,14 +87,30 @@ func (in *inbox) next() (e entry, payload []byte) {
 	return e, in.buf[e.from:e.to:e.to]
 }
 
+// reset empties the inbox.
 func (in *inbox) reset() {
+	if in.use.outgrown(len(in.buf), cap(in.buf)) || in.use.outgrown(len(in.entries), cap(in.entries)) {
+		in.buf, in.entries = nil, nil
+	}
 	in.entries, in.head, in.buf = in.entries[:0], 0, in.buf[:0]
-	if cap(in.buf) > keepBuffer {
-		in.buf = nil
+}
+
+// wear counts how often in a row little of a buffer was needed.
+type wear int
+
+// outgrown reports whether a buffer of which used bytes were needed this time is too large for what has been needed of
+// late: it grew for a burst that is over.
+func (w *wear) outgrown(used, capacity int) bool {
+	const small, often = 1 << 10, 256
+	if capacity <= small || used >= capacity/4 {
+		*w = 0
+		return false
 	}
-	if cap(in.entries) > 1024 {
-		in.entries = nil
+	if *w++; *w < often {
+		return false
 	}
+	*w = 0
+	return true
 }
 
 // cost is what the waiting entries count for.

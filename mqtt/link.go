@@ -13,7 +13,6 @@ import (
 const (
 	farewell   = 200 * time.Millisecond // how long the end of Run waits for DISCONNECT to leave and the server to close
 	writeChunk = 64 << 10               // the most bytes that one write time-out is for
-	keepBuffer = 64 << 10               // a larger write buffer is given back when it is empty
 	maxDebt    = 1 << 20                // bytes of answers that a server may leave unread before it counts as broken
 )
 
@@ -131,6 +130,7 @@ func (l *link) write() {
 	defer close(l.written)
 	c, s := l.c, l.c.session
 	var spare []byte
+	var use wear
 	l.lastSent = c.now()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -156,7 +156,7 @@ func (l *link) write() {
 			}
 			l.lastSent = c.now()
 			err := l.writeAll(b)
-			if spare = b; cap(spare) > keepBuffer {
+			if spare = b; use.outgrown(len(b), cap(b)) {
 				spare = nil
 			}
 			if err != nil {

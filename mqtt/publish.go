@@ -66,7 +66,8 @@ func (c *Client) Submit(ctx context.Context, m Message) (Delivery, error) {
 // submit brings a message into the session, and waits for room if need be.
 func (c *Client) submit(ctx context.Context, m *Message, owned bool) (*flow, uint64, error) {
 	if c.cfg.Check != nil {
-		if err := c.cfg.Check(m); err != nil {
+		probe := *m // so that m itself need not be on the heap
+		if err := c.cfg.Check(&probe); err != nil {
 			return nil, 0, &deliveryError{ErrNotSent, err}
 		}
 	}

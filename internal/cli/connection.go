@@ -77,8 +77,8 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 
 // config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
 // [iot.ErrCredentials].
-func (o *connection) config(target iot.Endpoint, log *console) (mqtt.Config, iot.Config, error) {
-	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix}
+func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt.Config, iot.Config, error) {
+	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix, DialContext: p.dial}
 	if target.TLS {
 		credentials, err := iot.LoadCredentialFiles(iot.CredentialFiles{Dir: o.certDir, CA: o.ca, Certificate: o.cert, Key: o.key})
 		if err != nil {

@@ -13,7 +13,7 @@ const (
 // Help returns the help text: no line is longer than 80 columns.
 func (t *Table) Help() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s - %s\n\nUsage:\n  %[1]s %[3]s\n", t.Program, t.Summary, t.Usage)
+	fmt.Fprintf(&b, "%s - %s\n\nUsage:\n  %s\n", t.Program, t.Summary, strings.TrimSpace(t.Program+" "+t.Usage))
 	if len(t.Examples) > 0 {
 		b.WriteString("\nExamples:\n")
 		for _, line := range t.Examples {
@@ -30,13 +30,10 @@ func (t *Table) Help() string {
 			writeOption(&b, o)
 		}
 	}
-	options := t.options()
-	first := t.Variable(options[0].Name)
-	if second := options[1].Name; second != "help" {
-		first += ", " + t.Variable(second)
+	notes := t.Notes
+	if note := t.variables(); note != "" {
+		notes = append([]string{note}, notes...)
 	}
-	notes := append([]string{"Every option can come from the environment: " + first + ", ... A flag wins over the variable; " +
-		"an empty variable counts as unset."}, t.Notes...)
 	for _, note := range notes {
 		b.WriteByte('\n')
 		for _, line := range wrap(note, helpWidth) {
@@ -44,6 +41,24 @@ func (t *Table) Help() string {
 		}
 	}
 	return b.String()
+}
+
+// variables is the paragraph on the environment, or "" if no option has a variable.
+func (t *Table) variables() string {
+	var names []string
+	for _, g := range t.Groups {
+		for _, o := range g.Options {
+			names = append(names, t.Variable(o.Name))
+		}
+	}
+	if len(names) > 2 {
+		names = append(names[:2], "...")
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "Every option can come from the environment: " + strings.TrimSuffix(strings.Join(names, ", "), ".") +
+		". A flag wins over the variable; an empty variable counts as unset."
 }
 
 func writeOption(b *strings.Builder, o Option) {

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -18,6 +20,8 @@ type Process struct {
 	Signals        <-chan os.Signal // SIGINT and SIGTERM; nil: none come
 	Terminal       bool             // Stdout is a terminal: control characters must not reach it
 	TerminalInput  bool             // Stdin is a terminal
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network; for tests
 }
 
 // OS returns the real one. From then on SIGINT and SIGTERM come through Signals only, and SIGPIPE not at all: to write

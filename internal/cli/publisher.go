@@ -92,7 +92,7 @@ func Publisher(p *Process) ExitCode {
 	if err := o.checkMessage(target, messages); err != nil {
 		return table.Mistake(p, "%w", err)
 	}
-	cfg, server, err := o.config(target, log)
+	cfg, server, err := o.config(target, p, log)
 	if err != nil {
 		return diagnose(err, server).tell(table, p, log)
 	}

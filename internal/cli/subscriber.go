@@ -79,7 +79,7 @@ func Subscriber(p *Process) ExitCode {
 	if err != nil {
 		return table.Mistake(p, "%w", err)
 	}
-	cfg, server, err := o.config(target, log)
+	cfg, server, err := o.config(target, p, log)
 	if err != nil {
 		return diagnose(err, server).tell(table, p, log)
 	}

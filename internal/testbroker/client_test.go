@@ -3,6 +3,7 @@ package testbroker
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -255,4 +256,53 @@ func describe(p packet.Publish) string {
 func (c *client) vanish() {
 	c.conn.Close()
 	synctest.Wait()
+}
+
+// inBubble runs a test of a broker under the fake clock. When it ends every goroutine of the broker must have ended.
+func inBubble(t *testing.T, config Config, test func(t *testing.T, b *Broker)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, newBroker(t, config)) })
+}
+
+// unhex is the bytes of a hexadecimal text with spaces.
+func unhex(text string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// collect returns the next n messages, and does the client's part of their deliveries while others come.
+func (c *client) collect(n int) (messages []packet.Publish) {
+	c.t.Helper()
+	open := 0 // QoS 2 deliveries
+	for len(messages) < n || open > 0 {
+		got := c.next()
+		h, at, err := packet.ParseHeader(got)
+		if err != nil || at == 0 {
+			c.t.Fatalf("got %s after %d messages, want %d", show(got), len(messages), n)
+		}
+		switch h.Type {
+		case packet.PUBLISH:
+			p, err := packet.ParsePublish(h.Flags, got[at:])
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			messages = append(messages, p)
+			switch p.QoS {
+			case packet.QoS1:
+				c.sendPacket(packet.AppendPuback(nil, &packet.Puback{ID: p.ID}))
+			case packet.QoS2:
+				open++
+				c.sendPacket(packet.AppendPubrec(nil, &packet.Pubrec{ID: p.ID}))
+			}
+		case packet.PUBREL:
+			open--
+			c.sendPacket(packet.AppendPubcomp(nil, &packet.Pubcomp{ID: uint16(got[2])<<8 | uint16(got[3])}))
+		default:
+			c.t.Fatalf("got %s, want a PUBLISH or PUBREL", show(got))
+		}
+	}
+	return messages
 }

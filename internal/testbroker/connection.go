@@ -16,12 +16,13 @@ import (
 )
 
 const (
-	maxConnect = 5 + 10 + 5*(2+65_535) // the largest CONNECT that there can be
-	maxReplies = 256 << 10             // so many bytes of answers unwritten, and no more is read
-	keepBuffer = 256 << 10             // a larger outgoing buffer is not kept
-	flushTime  = 5 * time.Second       // to write what is left when a connection ends
-	lingerTime = time.Second           // for the client to close its end then
-	progress   = 1000                  // so many bytes count as a sign of life, whole packet or not
+	maxConnect  = 5 + 10 + 5*(2+65_535) // the largest CONNECT that there can be
+	maxReplies  = 256 << 10             // so many bytes of answers unwritten, and no more is read
+	keepBuffer  = 256 << 10             // a larger outgoing buffer is not kept
+	flushTime   = 5 * time.Second       // to write what is left when a connection ends
+	lingerTime  = time.Second           // for the client to close its end then
+	lingerBytes = 1 << 20               // to let pass until then
+	progress    = 1000                  // so many bytes count as a sign of life, whole packet or not
 )
 
 // errDisconnect ends a connection by DISCONNECT.
@@ -315,7 +316,7 @@ func (c *connection) linger() {
 		conn = t.NetConn() // the handshake failed
 	}
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		io.CopyN(io.Discard, conn, int64(c.broker.config.MaxPacket))
+		io.CopyN(io.Discard, conn, lingerBytes)
 	}
 }
 

@@ -2,8 +2,8 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -17,13 +17,18 @@ import (
 // packet.
 type script struct {
 	t     *testing.T
+	limit int           // of bytes that each direction of a connection holds; 0: 64 KiB
 	dials chan net.Conn // server sides, in the order of the dials
 }
 
-func newScript(t *testing.T) *script { return &script{t, make(chan net.Conn, 100)} }
+func newScript(t *testing.T) *script { return &script{t: t, dials: make(chan net.Conn, 100)} }
 
 func (s *script) dial(ctx context.Context) (net.Conn, error) {
-	client, server := testbroker.Pipe()
+	limit := s.limit
+	if limit == 0 {
+		limit = 64 << 10
+	}
+	client, server := testbroker.NewPipe(limit)
 	s.dials <- server
 	return client, nil
 }
@@ -44,6 +49,16 @@ func (s *script) accept() *server {
 	case <-time.After(time.Hour):
 		s.t.Fatal("the client did not dial")
 		return nil
+	}
+}
+
+// silent fails if the client dials within d.
+func (s *script) silent(d time.Duration) {
+	s.t.Helper()
+	select {
+	case <-s.dials:
+		s.t.Fatal("the client dialled")
+	case <-time.After(d):
 	}
 }
 
@@ -85,6 +100,9 @@ func (c *server) want(texts ...string) {
 		}
 	}
 }
+
+// wire is the connection itself, with what only one in memory can do.
+func (c *server) wire() *testbroker.Conn { return c.Conn.(*testbroker.Conn) }
 
 // quiet fails if a packet comes within d.
 func (c *server) quiet(d time.Duration) {
@@ -209,11 +227,18 @@ type running struct {
 	*Client
 	t      *testing.T
 	cancel context.CancelFunc
-	result chan error
+	ended  chan struct{} // closed when Run has returned
+	err    error         // what it returned
 }
 
-// run starts a client of the script. The test ends it with stop.
+// run starts a client of the script. It ends with the test at the latest.
 func (s *script) run(cfg Config) *running {
+	s.t.Helper()
+	return start(s.t, s.client(cfg))
+}
+
+// client makes a client of the script.
+func (s *script) client(cfg Config) *Client {
 	s.t.Helper()
 	if cfg.Dial == nil {
 		cfg.Dial = s.dial
@@ -225,20 +250,30 @@ func (s *script) run(cfg Config) *running {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return start(s.t, c)
+	return c
 }
 
 func start(t *testing.T, c *Client) *running {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{c, t, cancel, make(chan error, 1)}
-	go func() { r.result <- c.Run(ctx) }()
+	r := &running{Client: c, t: t, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		r.err = c.Run(ctx)
+	}()
+	t.Cleanup(func() { r.stop() })
 	return r
 }
 
 // stop ends Run and returns its error.
 func (r *running) stop() error {
 	r.cancel()
-	return <-r.result
+	return r.wait()
+}
+
+// wait waits for the end of Run and returns its error.
+func (r *running) wait() error {
+	<-r.ended
+	return r.err
 }
 
 // subscribe declares a filter, and grants it.
@@ -258,6 +293,127 @@ func (r *running) subscribe(s *server, filter string, q QoS) *Subscription {
 		r.t.Fatal(err)
 	}
 	return sub
+}
+
+// publish starts a Publish and returns where its error comes.
+func (r *running) publish(topic string, q QoS, payload string) chan error {
+	return later(func() error { return r.Publish(background, Message{Topic: topic, Payload: []byte(payload), QoS: q}) })
+}
+
+// submit starts a Submit, which must not fail.
+func (r *running) submit(topic string, q QoS, payload string) Delivery {
+	r.t.Helper()
+	d, err := r.Submit(background, Message{Topic: topic, Payload: []byte(payload), QoS: q})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return d
+}
+
+// nextIdentifier makes the client's next identifier id, or the first after it that is free.
+func (r *running) nextIdentifier(id uint16) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session.lastID = id - 1
+}
+
+// collector is a message loop that notes what comes.
+type collector struct {
+	t   *testing.T
+	got chan string
+	end chan error
+}
+
+// collect starts a message loop.
+func (r *running) collect(sub *Subscription) *collector {
+	c := &collector{r.t, make(chan string, 10_000), make(chan error, 1)}
+	go func() {
+		for m, err := range sub.Messages(background) {
+			if err != nil {
+				c.end <- err
+				return
+			}
+			c.got <- describeMessage(m)
+		}
+	}()
+	return c
+}
+
+// want takes messages, such as "a/b q1 retain dup hello", that have to come within an hour.
+func (c *collector) want(texts ...string) {
+	c.t.Helper()
+	for _, text := range texts {
+		select {
+		case got := <-c.got:
+			if got != text {
+				c.t.Fatalf("the loop got %q, want %q", got, text)
+			}
+		case err := <-c.end:
+			c.t.Fatalf("the loop ended with %v, want %q", err, text)
+		case <-time.After(time.Hour):
+			c.t.Fatalf("the loop got nothing, want %q", text)
+		}
+	}
+}
+
+// none fails if there is a message.
+func (c *collector) none() {
+	c.t.Helper()
+	synctest.Wait()
+	select {
+	case got := <-c.got:
+		c.t.Fatalf("the loop got %q, want nothing", got)
+	default:
+	}
+}
+
+func describeMessage(m *Message) string {
+	s := fmt.Sprintf("%s q%d", m.Topic, m.QoS)
+	if m.Retain {
+		s += " retain"
+	}
+	if m.Dup {
+		s += " dup"
+	}
+	if len(m.Payload) > 100 {
+		return fmt.Sprintf("%s (%d bytes)", s, len(m.Payload))
+	}
+	return fmt.Sprintf("%s %s", s, m.Payload)
+}
+
+// pending fails if result has one.
+func pending(t *testing.T, result <-chan error) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case err := <-result:
+		t.Fatalf("it ended with %v, want it to wait", err)
+	default:
+	}
+}
+
+// ended waits for a result, an hour at most, and fails unless it matches want with errors.Is; nil matches nil only.
+func ended(t *testing.T, result <-chan error, want ...error) {
+	t.Helper()
+	select {
+	case err := <-result:
+		matches(t, err, want...)
+	case <-time.After(time.Hour):
+		t.Fatal("it did not end")
+	}
+}
+
+// matches fails unless err matches each of want; no want stands for nil.
+func matches(t *testing.T, err error, want ...error) {
+	t.Helper()
+	if len(want) == 0 && err != nil {
+		t.Fatalf("error is %v, want none", err)
+	}
+	for _, w := range want {
+		if !errors.Is(err, w) {
+			t.Fatalf("error is %v, want %v", err, w)
+		}
+	}
 }
 
 // later runs f in a goroutine and returns where its error comes.
@@ -281,5 +437,3 @@ func within(t *testing.T, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
-
-var _ = io.EOF

@@ -135,7 +135,7 @@ func TestStoredMessagesAreAcceptedOfflineAndDeliveredByALaterClient(t *testing.T
 		if err := r.Shutdown(within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		<-r.result
+		r.wait()
 		if n := len(d2.durable); n != 1 { // the mark of what may have been sent
 			t.Fatalf("the store has %d records after all was delivered: %v", n, d2.durable)
 		}
@@ -232,7 +232,7 @@ func TestStoreFailureRefusesTheMessageAndEndsRun(t *testing.T) {
 		if err := <-done; !errors.Is(err, ErrUnconfirmed) || errors.Is(err, ErrNotSent) || !errors.Is(err, ErrStored) {
 			t.Fatal(err)
 		}
-		if err := <-c.result; !errors.Is(err, ErrStore) || !errors.Is(err, full) {
+		if err := c.wait(); !errors.Is(err, ErrStore) || !errors.Is(err, full) {
 			t.Fatal(err)
 		}
 	})
@@ -306,7 +306,7 @@ func TestPoisonMessageFailsAloneAndTheOthersAreDelivered(t *testing.T) {
 			t.Fatalf("%d connections", n)
 		}
 		c.cancel()
-		<-c.result
+		c.wait()
 	})
 }
 

@@ -1,0 +1,150 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"iotwire/mqtt"
+	"iotwire/mqtt/packet"
+)
+
+// testSession has a client lose its connection, and messages come meanwhile: the session keeps them, and the
+// subscription.
+func testSession(t *testing.T, b *broker, qos mqtt.QoS) {
+	topic := fresh("session/")
+	receiver := b.connect(t, func(c *mqtt.Config) { c.CleanSession = false })
+	to := receiver.subscribe(topic, qos)
+	if receiver.awaitPresent() {
+		t.Fatal("session present is 1 for a client identifier that is new")
+	}
+	from := b.connect(t, nil)
+
+	first := mqtt.Message{Topic: topic, Payload: []byte("before"), QoS: qos}
+	from.publish(first)
+	to.want(first)
+	receiver.line.cut()
+	if err := receiver.awaitLost(); !errors.Is(err, mqtt.ErrLost) {
+		t.Errorf("the connection ended with %v, want ErrLost", err)
+	}
+	for i := range 30 {
+		from.publish(mqtt.Message{Topic: topic, Payload: count(i), QoS: qos})
+	}
+	receiver.line.restore()
+	if !receiver.awaitPresent() {
+		t.Error("session present is 0 after a reconnect")
+	}
+	for i := range 30 {
+		m := to.next()
+		if m.Dup = false; show(m) != show(mqtt.Message{Topic: topic, Payload: count(i), QoS: qos}) {
+			t.Fatalf("%s came, want message %d", show(m), i)
+		}
+	}
+	to.wantNothing(from, topic)
+	if n := receiver.line.packets(packet.SUBSCRIBE); n != 1 {
+		t.Errorf("%d SUBSCRIBE packets were sent, want 1: the session has the subscription", n)
+	}
+}
+
+// testSessionOfAnotherClient has a program end with DISCONNECT and start again: the new client gets what came meanwhile.
+func testSessionOfAnotherClient(t *testing.T, b *broker) {
+	topic, id := fresh("another/"), fresh("peer-")
+	same := func(c *mqtt.Config) { c.CleanSession, c.ClientID = false, id }
+	first := b.connect(t, same)
+	first.subscribe(topic, mqtt.QoS1)
+	first.stop()
+	if !errors.Is(first.err, context.Canceled) {
+		t.Errorf("Run returned %v, want the end of its context", first.err)
+	}
+
+	from := b.connect(t, nil)
+	for i := range 5 {
+		from.publish(mqtt.Message{Topic: topic, Payload: count(i), QoS: mqtt.QoS1})
+	}
+	second := b.client(t, same)
+	to := second.declare(topic, mqtt.QoS1)
+	second.start()
+	if !second.awaitPresent() {
+		t.Error("session present is 0, want the session of the first client")
+	}
+	for i := range 5 {
+		to.want(mqtt.Message{Topic: topic, Payload: count(i), QoS: mqtt.QoS1})
+	}
+	to.wantNothing(from, topic)
+}
+
+// testSessionLost has the broker end as by a crash, and come back without any session: the client subscribes again.
+func testSessionLost(t *testing.T, b *broker) {
+	b = b.again(t, setup{})
+	topic := fresh("lost/")
+	receiver := b.connect(t, func(c *mqtt.Config) { c.CleanSession = false })
+	from := b.connect(t, nil)
+	to := receiver.subscribe(topic, mqtt.QoS2)
+	receiver.awaitPresent()
+	from.awaitPresent()
+
+	b.crash(t)
+	for _, c := range []*client{receiver, from} {
+		if err := c.awaitLost(); !errors.Is(err, mqtt.ErrLost) {
+			t.Errorf("the connection ended with %v, want ErrLost", err)
+		}
+		if c.awaitPresent() {
+			t.Error("session present is 1, but the broker has lost all")
+		}
+	}
+	if err := to.sub.Ready(within(t)); err != nil {
+		t.Fatalf("subscribe again: %v", err)
+	}
+	m := mqtt.Message{Topic: topic, Payload: []byte("after"), QoS: mqtt.QoS2}
+	from.publish(m)
+	to.want(m)
+	if n := receiver.line.packets(packet.SUBSCRIBE); n != 2 {
+		t.Errorf("%d SUBSCRIBE packets were sent, want 2: one in each session", n)
+	}
+}
+
+// testCleanSession has a client without a session lose its connection: it subscribes again, and what came meanwhile
+// is gone.
+func testCleanSession(t *testing.T, b *broker) {
+	topic := fresh("clean/")
+	receiver, from := b.connect(t, nil), b.connect(t, nil)
+	to := receiver.subscribe(topic, mqtt.QoS1)
+	receiver.awaitPresent()
+	receiver.line.cut()
+	receiver.awaitLost()
+	from.publish(mqtt.Message{Topic: topic, Payload: []byte("to nobody"), QoS: mqtt.QoS1})
+	receiver.line.restore()
+	if receiver.awaitPresent() {
+		t.Error("session present is 1, want 0 with a clean session")
+	}
+	if err := to.sub.Ready(within(t)); err != nil {
+		t.Fatalf("subscribe again: %v", err)
+	}
+	to.wantNothing(from, topic)
+}
+
+// testTakeOver connects twice with one client identifier: the first connection ends [MQTT-3.1.4-2].
+func testTakeOver(t *testing.T, b *broker) {
+	topic, id := fresh("takeover/"), fresh("peer-")
+	same := func(c *mqtt.Config) {
+		c.CleanSession, c.ClientID = false, id
+		c.Retry = func(error) bool { return false }
+	}
+	first := b.connect(t, same)
+	first.subscribe(topic, mqtt.QoS1)
+	second := b.client(t, same)
+	to := second.declare(topic, mqtt.QoS1)
+	second.start()
+	if !second.awaitPresent() {
+		t.Error("session present is 0, want the session of the connection that was taken over")
+	}
+	if err := first.awaitLost(); !errors.Is(err, mqtt.ErrLost) {
+		t.Errorf("the first connection ended with %v, want ErrLost", err)
+	}
+	if err := to.sub.Ready(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	m := mqtt.Message{Topic: topic, Payload: []byte("for the second"), QoS: mqtt.QoS1}
+	b.connect(t, nil).publish(m)
+	to.want(m)
+}

@@ -78,7 +78,11 @@ func (t *Transcript) String() string {
 		fmt.Fprintf(&text, "%d %s ", e.Connection, e.ClientID)
 		switch e.Kind {
 		case Ended:
-			fmt.Fprintf(&text, "x %v\n", e.Err)
+			text.WriteString("x")
+			if e.Err != nil {
+				text.WriteString(" " + e.Err.Error())
+			}
+			text.WriteByte('\n')
 		case Received:
 			fmt.Fprintf(&text, "> %v %04b %d bytes\n", e.Header.Type, e.Header.Flags, e.Header.Len)
 		case Sent:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 		conn.Close()
 		return nil, &handshakeError{d.endpoint, errNoALPN}
 	}
-	return &tlsConn{secure, steady}, nil
+	return &tlsConn{Conn: secure, steady: steady}, nil
 }
 
 // netDialer is what dials unless Config.DialContext does.
@@ -71,10 +72,25 @@ func (e *handshakeError) Unwrap() error { return e.cause }
 // closeTimeout is how long the end of a TLS connection may wait to say so (close_notify, RFC 8446 section 6.1).
 const closeTimeout = 200 * time.Millisecond
 
-// tlsConn is a TLS connection that closes soon, where package tls would wait for 5 s on a network that takes nothing.
+// tlsConn is a TLS connection that closes soon, where package tls would wait for 5 s on a network that takes nothing, and
+// that says why the server refused the certificate.
 type tlsConn struct {
 	*tls.Conn
-	steady *steadyConn
+	steady  *steadyConn
+	written atomic.Bool // something was
+}
+
+// Write writes b. With TLS 1.3 the server looks at our certificate after the handshake, and may have sent an alert and
+// hung up before the first Write, while nobody reads: the alert is then the error.
+func (c *tlsConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if !c.written.Swap(true) && err != nil {
+		_ = c.SetReadDeadline(time.Now().Add(closeTimeout))
+		if _, refusal := c.Read(make([]byte, 1)); remoteAlert(refusal) != "" {
+			err = refusal
+		}
+	}
+	return n, err
 }
 
 // Close says good-bye if the network takes it within closeTimeout, and closes the connection.

@@ -307,6 +307,25 @@ func TestClientCertificatesThatTheServerRefuses(t *testing.T) {
 	}
 }
 
+// The server may have hung up before the client writes.
+func TestRefusalIsToldByTheFirstWriteToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		c := w.config()
+		c.Credentials = issue(authority("Other"), ecdsaKey(), nil).credentials(w.ca)
+		s := w.listen(t, w.server)
+		c.DialContext = s.dialContext
+		conn, err := must(c.MQTT()).Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.work.Wait()
+		_, err = conn.Write([]byte("CONNECT"))
+		meets(t, c, err, worthRetry(err, time.Now()), false, KindTLS, "remote error: tls: unknown certificate authority")
+		conn.Close()
+	})
+}
+
 // Package tls would leave the certificate out when the server's list of issuers lacks ours, and the server's complaint
 // would be another.
 func TestCertificateIsSentToAServerThatDoesNotNameItsIssuer(t *testing.T) {

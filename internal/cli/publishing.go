@@ -270,7 +270,8 @@ func (r *publishing) report(took time.Duration) ExitCode {
 		r.log.say("%s", t.summary(took))
 		return ExitDone
 	case r.failed == nil:
-		r.failed = &failure{ExitUnanswered, []string{"the server has forgotten them"}}
+		r.failed = &failure{ExitUnanswered, []string{
+			"the server has forgotten the session, and to send a QoS 2 message again could deliver it twice"}}
 	case r.signalled, r.failed.code == ExitLocal, all:
 	default:
 		r.failed.code = ExitUnanswered // A caller that reads 6 might think that all was acknowledged.

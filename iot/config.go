@@ -42,8 +42,10 @@ type Config struct {
 // MQTT returns the configuration of a client for this server; the program may change it before it gives it to
 // [mqtt.New]. It does no I/O.
 //
-// Dial opens TCP and, with TLS, at least version 1.2 and verifies the server against the roots of Credentials and no
-// others. ClientID is filled in. CleanSession is true if ClientPrefix made it, since nobody could come back for the
+// Dial opens TCP and, with TLS, at least version 1.2, verifies the server against the roots of Credentials and no others,
+// and refuses to connect with a certificate that has expired since it was loaded. Its connection has, with TLS, the method
+// ConnectionState of [crypto/tls.Conn]; a write deadline on it counts progress, so that a slow network does not fail
+// while bytes move. ClientID is filled in. CleanSession is true if ClientPrefix made it, since nobody could come back for the
 // session. Retry declines what time does not cure: a certificate that one side does not accept, no common version, cipher
 // or protocol of TLS, a CONNACK with code 1, 2, 4 or 5.
 //

@@ -30,7 +30,7 @@ func slowly(conn net.Conn, n int, pause time.Duration) (total int) {
 
 func TestSteadyConnGoesOnWhileBytesMove(t *testing.T) {
 	const size = 20_000
-	write := func(wrap func(net.Conn) net.Conn) (n int, err error, took time.Duration, read int) {
+	write := func(wrap func(net.Conn) net.Conn) (n int, took time.Duration, read int, err error) {
 		client, server := testbroker.NewPipe(1000)
 		var reader sync.WaitGroup
 		reader.Go(func() { read = slowly(server, 100, 4*time.Second) })
@@ -41,10 +41,10 @@ func TestSteadyConnGoesOnWhileBytesMove(t *testing.T) {
 		took = time.Since(began)
 		conn.Close()
 		reader.Wait()
-		return n, err, took, read
+		return n, took, read, err
 	}
 	synctest.Test(t, func(t *testing.T) {
-		n, err, took, read := write(func(c net.Conn) net.Conn { return &steadyConn{Conn: c} })
+		n, took, read, err := write(func(c net.Conn) net.Conn { return &steadyConn{Conn: c} })
 		if n != size || err != nil || read != size {
 			t.Errorf("wrote %d bytes, %v; %d bytes came, want %d and no error", n, err, read, size)
 		}
@@ -52,7 +52,7 @@ func TestSteadyConnGoesOnWhileBytesMove(t *testing.T) {
 			t.Errorf("took %v, want more than 10 min at 25 bytes a second", took)
 		}
 		// The same without it fails: this test can fail.
-		if _, err, _, _ = write(func(c net.Conn) net.Conn { return c }); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, _, _, err = write(func(c net.Conn) net.Conn { return c }); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("without: %v, want a time-out", err)
 		}
 	})
@@ -267,7 +267,7 @@ func TestSteadyConnOverTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	const size = 8 << 20
+	const size = 4 << 20
 	read := make(chan int, 1)
 	go func() {
 		conn, err := l.Accept()

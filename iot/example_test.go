@@ -1,0 +1,94 @@
+package iot_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"time"
+
+	"iotwire/iot"
+	"iotwire/mqtt"
+)
+
+// Publish one message to AWS IoT Core, and know that it is there.
+func Example_publish() {
+	credentials, err := iot.LoadCredentials("certs") // private.key, cert.pem, AmazonRootCA1.pem
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientID: "meter-7", Credentials: credentials}
+	config, err := server.MQTT()
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := mqtt.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	go func() {
+		if err := client.Run(ctx); err != nil {
+			log.Print(iot.Diagnose(err, server)) // what happened, why that may be, and what to do
+		}
+	}()
+	if err := client.Publish(ctx, mqtt.Message{Topic: "meter/7", Payload: []byte("42"), QoS: mqtt.QoS1}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("acknowledged")
+	if err := client.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// Print what comes until Ctrl-C. The subscription outlives the connections.
+func Example_subscribe() {
+	credentials, err := iot.LoadCredentials("certs")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientPrefix: "reader", Credentials: credentials}
+	config, err := server.MQTT()
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := mqtt.New(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	meters, err := client.Subscribe("meter/+", mqtt.QoS1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	ran := make(chan error, 1)
+	go func() { ran <- client.Run(ctx) }()
+	for m, err := range meters.Messages(ctx) {
+		if err != nil {
+			break // Run says why
+		}
+		fmt.Printf("%s %s\n", m.Topic, m.Payload)
+	}
+	if err := <-ran; !errors.Is(err, context.Canceled) {
+		log.Fatal(iot.Diagnose(err, server))
+	}
+}
+
+func ExampleParseEndpoint() {
+	for _, s := range []string{"a1b2c3-ats.iot.eu-west-1.amazonaws.com", "mqtt://127.0.0.1", "https://example.com/mqtt"} {
+		e, err := iot.ParseEndpoint(s)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(e, e.TLS, e.AWS())
+	}
+	// Output:
+	// a1b2c3-ats.iot.eu-west-1.amazonaws.com:8883 true true
+	// mqtt://127.0.0.1:1883 false false
+	// endpoint "https://example.com/mqtt": a web address, want the host name alone; try "example.com"
+}

@@ -1,6 +1,10 @@
 package mqtt
 
-import "iotwire/mqtt/packet"
+import (
+	"slices"
+
+	"iotwire/mqtt/packet"
+)
 
 // inbound is the receiver's half of the session: which messages have come and are not yet acknowledged, and in which
 // order the acknowledgements have to leave.
@@ -8,6 +12,7 @@ type inbound struct {
 	arrivals map[uint16]*arrival // not yet acknowledged; of this connection, and of earlier ones of this session
 	order    []answer            // answers that this connection owes, in the order of arrival; from first
 	first    int
+	copies   int                 // how many of order are for copies of a message that came before
 	conn     int                 // counts connections
 	received map[uint16]struct{} // QoS 2: PUBREC was sent, PUBREL has not come
 	spare    []*arrival
@@ -32,17 +37,21 @@ type arrival struct {
 
 // answer is a PUBACK or PUBREC that is owed. It can leave once a is acknowledged, at once if a is nil.
 type answer struct {
-	id  uint16
-	qos QoS
-	a   *arrival
+	id   uint16
+	qos  QoS
+	a    *arrival
+	copy bool // not the first of the message
 }
 
 // arrive takes a PUBLISH of QoS 1 or 2. It returns the arrival that the program is to acknowledge, or nil if this is
 // no new message: then it is answered, now or when the one that it repeats is.
-func (s *session) arrive(id uint16, qos QoS, sum uint64) (*arrival, error) {
-	if _, ok := s.received[id]; ok && qos == QoS2 {
+func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint64) (*arrival, error) {
+	if _, ok := s.received[id]; ok && (dup || !s.doubt) {
+		if qos != QoS2 {
+			return nil, violation(packet.PUBLISH, "MQTT-2.3.1-4", "identifier %d is in use by a QoS 2 message that is not yet released", id)
+		}
 		// [MQTT-4.3.3-2] No second delivery of this identifier until PUBREL: PUBREC again, and in order [MQTT-4.6.0-3].
-		s.owe(answer{id, qos, nil})
+		s.owe(answer{id, qos, nil, true})
 		s.answer()
 		return nil, nil
 	}
@@ -57,22 +66,23 @@ func (s *session) arrive(id uint16, qos QoS, sum uint64) (*arrival, error) {
 			// or will have it; each copy is answered, in the order in which the copies came.
 			a.conn = s.conn
 			a.owed++
-			s.owe(answer{id, qos, a})
+			s.owe(answer{id, qos, a, a.owed > 1})
 			s.answer()
 			return nil, nil
 		}
 		a.lost = true // of an earlier connection, and the server has given its identifier to another message
 	}
+	s.forgive(id)
 	a = s.newArrival(id, qos, sum)
 	s.arrivals[id] = a
 	a.owed = 1
-	s.owe(answer{id, qos, a})
+	s.owe(answer{id, qos, a, false})
 	return a, nil
 }
 
 // skip answers a PUBLISH that the program does not get: too large.
 func (s *session) skip(id uint16, qos QoS) {
-	s.owe(answer{id, qos, nil})
+	s.owe(answer{id, qos, nil, false})
 	s.answer()
 }
 
@@ -105,6 +115,28 @@ func (s *session) owe(w answer) {
 		s.first = 0
 	}
 	s.order = append(s.order, w)
+	if w.copy {
+		s.copies++
+	}
+}
+
+// forgive drops the answers that are still owed to copies of a message whose first answer has left. The server is done
+// with that message: it would take them for answers to a newer one of the same identifier.
+func (s *session) forgive(id uint16) {
+	for i := s.first; s.copies > 0 && i < len(s.order); {
+		w := s.order[i]
+		if w.id != id {
+			i++
+			continue
+		}
+		s.order = slices.Delete(s.order, i, i+1)
+		s.copies--
+		if a := w.a; a != nil {
+			if a.owed--; a.owed == 0 {
+				s.free(a)
+			}
+		}
+	}
 }
 
 // answer sends what is owed, as far as the order of arrival allows [MQTT-4.6.0-2] [MQTT-4.6.0-3].
@@ -116,6 +148,9 @@ func (s *session) answer() {
 		}
 		s.order[s.first].a = nil
 		s.first++
+		if w.copy {
+			s.copies--
+		}
 		if w.qos == QoS1 {
 			s.out, _ = packet.AppendPuback(s.out, &packet.Puback{ID: w.id}) // [MQTT-4.3.2-2]
 		} else {
@@ -146,7 +181,9 @@ func (s *session) receivePubrel(id uint16) error {
 	if _, ok := s.received[id]; ok { // durably, or after a crash a new message of this identifier would be taken for this one
 		delete(s.received, id)
 		s.remove(Key{kindReceived, uint64(id)})
+		s.dispel()
 	}
+	s.forgive(id)
 	s.out, _ = packet.AppendPubcomp(s.out, &packet.Pubcomp{ID: id})
 	s.ackDebt += 4
 	return nil
@@ -172,7 +209,7 @@ func (s *session) receive(id uint16) {
 // has no answer to [MQTT-4.4.0-1], and it is recognized then.
 func (s *session) disconnectedInbound() {
 	clear(s.order)
-	s.order, s.first = s.order[:0], 0
+	s.order, s.first, s.copies = s.order[:0], 0, 0
 	for _, a := range s.arrivals {
 		a.owed = 0
 		if a.acked && a.qos == QoS2 {

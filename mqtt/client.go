@@ -217,6 +217,12 @@ func (c *Client) handshake(ctx context.Context, l *link) (present bool, err erro
 	if err != nil {
 		return false, err
 	}
+	if c.cfg.Store != nil && !c.cfg.CleanSession {
+		c.mu.Lock()
+		c.session.connecting()
+		c.mu.Unlock()
+		c.flushStore()
+	}
 	if _, err := l.conn.Write(b); err != nil {
 		return false, hungUp(err)
 	}

@@ -16,6 +16,7 @@ const (
 	kindReleased                   // by the seq of the PUBREC, which gives the order: the identifier
 	kindReceived                   // by identifier: a QoS 2 message that is ours
 	kindSubscribed                 // by a number: the QoS asked for, then the topic filter
+	kindConnecting                 // one record, N is 0: CONNECT may have been sent, and what CONNACK said was not yet noted
 )
 
 // lazyDeletes is how many deletes may wait for a Put that needs to be made anyway.
@@ -31,6 +32,7 @@ type journal struct {
 	deletes []Key
 	barrier bool // the deletes have to be durable too
 	busy    bool // records of earlier calls are being stored
+	doubt   bool // an earlier process ended between CONNECT and CONNACK: see connecting
 	broken  bool // the store failed: what is held is held for ever
 
 	cleared uint64 // position in the stream up to which nothing is held
@@ -120,10 +122,34 @@ func (s *session) release(f *flow) {
 	f.packet = f.packet[:0]
 }
 
-// journalConnected notes, before any of them is, that the messages accepted so far may be sent: after a crash they go
-// out with DUP 1.
-func (s *session) journalConnected() {
-	if s.durable && s.storing.n+s.queue.n > 0 {
+// connecting notes that CONNECT is about to be sent. If the process dies before it has noted the loss of a session, the
+// next one finds session present 1, of a session that is not the one it knows. So it has to doubt: it subscribes again,
+// and takes a QoS 2 PUBLISH with DUP 0 for new, since a repetition would have DUP 1. That a QoS 2 message of its own
+// goes out again, into the new session, is what is left of the risk.
+func (s *session) connecting() { s.put(Key{kindConnecting, 0}, nil) }
+
+// dispel ends the doubt when no identifier is left that it is about.
+func (s *session) dispel() {
+	if s.doubt && len(s.received) == 0 {
+		s.doubt = false
+		s.removeLater(Key{kindConnecting, 0})
+	}
+}
+
+// journalConnected notes what CONNACK said and, before any of them is sent, that the messages accepted so far may be:
+// after a crash they go out with DUP 1.
+func (s *session) journalConnected(present bool) {
+	if !s.durable {
+		return
+	}
+	switch {
+	case !present:
+		s.doubt = false
+		s.remove(Key{kindConnecting, 0})
+	case !s.doubt:
+		s.removeLater(Key{kindConnecting, 0})
+	}
+	if s.storing.n+s.queue.n > 0 {
 		s.put(Key{kindSent, 0}, binary.BigEndian.AppendUint64(nil, s.seq))
 	}
 }
@@ -169,6 +195,13 @@ func (s *session) load(store Store, damaged func(error)) error {
 		for _, f := range all {
 			l.push(f)
 		}
+	}
+	if s.doubt {
+		for _, w := range s.wishes {
+			w.hasQoS = unsure
+			s.unknow(w)
+		}
+		s.dispel()
 	}
 	sorted(&s.queue)
 	sorted(&s.released)
@@ -229,6 +262,8 @@ func (s *session) loadRecord(r Record, upTo *uint64) error {
 		}
 		*upTo = binary.BigEndian.Uint64(r.Data)
 		s.seq = max(s.seq, *upTo)
+	case kindConnecting:
+		s.doubt = true
 	case kindReceived:
 		s.received[uint16(r.Key.N)] = struct{}{}
 	case kindSubscribed:

@@ -177,7 +177,7 @@ func (r *receiver) publish(p *packet.Publish, body []byte) error {
 	var a *arrival
 	if p.QoS > 0 {
 		var err error
-		if a, err = c.session.arrive(p.ID, p.QoS, maphash.Bytes(c.seed, body)); err != nil || a == nil {
+		if a, err = c.session.arrive(p.ID, p.QoS, p.Dup, maphash.Bytes(c.seed, body)); err != nil || a == nil {
 			return err // a repetition: its answer is on its way, or will be
 		}
 	}
@@ -275,7 +275,7 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	c := r.c
 	c.mu.Lock()
 	_, again := c.session.received[p.ID]
-	again = again && p.QoS == QoS2 // [MQTT-4.3.3-2] no second delivery
+	again = again && p.QoS == QoS2 && (p.Dup || !c.session.doubt) // [MQTT-4.3.3-2] no second delivery
 	if !again {
 		c.stats.Received++
 	}

@@ -74,9 +74,16 @@ func (s *script) connack(present bool) (*server, packet.Connect) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	b, _ := packet.AppendConnack(nil, &packet.Connack{SessionPresent: present})
-	c.send(b)
+	c.send(connackBytes(present, packet.Accepted))
 	return c, connect
+}
+
+func connackBytes(present bool, code packet.ConnectCode) []byte {
+	b, err := packet.AppendConnack(nil, &packet.Connack{SessionPresent: present, Code: code})
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // next reads a packet, which has to come within an hour.
@@ -104,9 +111,10 @@ func (c *server) want(texts ...string) {
 // wire is the connection itself, with what only one in memory can do.
 func (c *server) wire() *testbroker.Conn { return c.Conn.(*testbroker.Conn) }
 
-// quiet fails if a packet comes within d.
+// quiet fails if a packet comes within d. All goroutines wait when it returns: what they did can be looked at.
 func (c *server) quiet(d time.Duration) {
 	c.t.Helper()
+	defer synctest.Wait()
 	c.SetReadDeadline(time.Now().Add(d))
 	h, body, err := c.r.Next()
 	if err == nil {
@@ -117,9 +125,10 @@ func (c *server) quiet(d time.Duration) {
 	}
 }
 
-// closed fails unless the client closes the connection without another packet.
+// closed fails unless the client closes the connection without another packet. All goroutines wait when it returns.
 func (c *server) closed() {
 	c.t.Helper()
+	defer synctest.Wait()
 	c.SetReadDeadline(time.Now().Add(time.Hour))
 	h, body, err := c.r.Next()
 	if err == nil {
@@ -159,6 +168,12 @@ func (c *server) answer(t packet.Type, id uint16) {
 		flags = 2
 	}
 	c.send([]byte{byte(t)<<4 | flags, 2, byte(id >> 8), byte(id)})
+}
+
+// answer0 sends a packet that is only a fixed header.
+func (c *server) answer0(t packet.Type) {
+	c.t.Helper()
+	c.send([]byte{byte(t) << 4, 0})
 }
 
 // suback grants, or refuses, the filters of a SUBSCRIBE.
@@ -308,6 +323,14 @@ func (r *running) submit(topic string, q QoS, payload string) Delivery {
 		r.t.Fatal(err)
 	}
 	return d
+}
+
+// settled waits until nothing is in flight or queued.
+func (r *running) settled() {
+	r.t.Helper()
+	if err := r.await(within(r.t, time.Hour), func() (bool, error) { return r.session.open() == 0, nil }); err != nil {
+		r.t.Fatalf("%+v: %v", r.Stats(), err)
+	}
 }
 
 // nextIdentifier makes the client's next identifier id, or the first after it that is free.

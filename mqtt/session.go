@@ -249,7 +249,7 @@ func (s *session) connected(present bool) {
 	if !present {
 		s.lose()
 	}
-	s.journalConnected()
+	s.journalConnected(present)
 	// [MQTT-4.4.0-1] What was unacknowledged goes out again with its old identifier: [MQTT-4.6.0-4] PUBREL in the order
 	// of the PUBRECs, [MQTT-4.6.0-1] PUBLISH in the original order; only then anything new. [MQTT-4.3.3-1] Once PUBREL
 	// was sent, the PUBLISH is not sent again: its bytes are gone.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"strings"
@@ -116,22 +117,29 @@ func TestReaderBodyIsClosed(t *testing.T) {
 	}
 }
 
-// allocated counts the bytes that f allocates.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
+// allocated counts the bytes that f allocates: the least of some runs, as the runtime allocates for itself meanwhile.
+func allocated(f func()) int {
+	least := math.MaxInt
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		least = min(least, int(after.TotalAlloc-before.TotalAlloc))
+	}
+	return least
 }
 
 // A claim of 256 MiB costs the reader neither memory nor a read beyond its buffer, whatever the limit is.
 func TestReaderComparesTheLimitFirst(t *testing.T) {
 	for _, max := range []int{0, 100, 1 << 20, 5 + packet.MaxRemainingLength - 1} {
-		src := &chunks{chunks: []string{"\x30\xff\xff\xff\x7f"}}
+		var src *chunks
 		var h packet.Header
 		var err error
-		if n := allocated(func() { h, _, err = packet.NewReader(src, max).Next() }); n >= 8<<10 {
+		if n := allocated(func() {
+			src = &chunks{chunks: []string{"\x30\xff\xff\xff\x7f"}}
+			h, _, err = packet.NewReader(src, max).Next()
+		}); n >= 8<<10 {
 			t.Errorf("limit %d: %d bytes allocated for a claim of 256 MiB, want less than 8 KiB", max, n)
 		}
 		if want := (packet.Header{Type: packet.PUBLISH, Len: packet.MaxRemainingLength}); !errors.Is(err, packet.ErrTooLarge) || h != want {

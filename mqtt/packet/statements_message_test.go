@@ -253,6 +253,9 @@ func TestListsEndEarly(t *testing.T) {
 
 // A packet that four length bytes cannot announce is not sent, and costs no more than its header.
 func TestPacketTooLong(t *testing.T) {
+	if err := packet.CheckLength(packet.PUBLISH, packet.MaxRemainingLength); err != nil {
+		t.Errorf("the longest packet: %v", err)
+	}
 	if underRace() {
 		t.Skip("the race detector holds memory for 256 MiB that this test never touches")
 	}

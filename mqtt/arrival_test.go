@@ -1,0 +1,98 @@
+package mqtt
+
+import (
+	"testing"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+// hold takes n messages, holds them, and returns copies.
+func hold(t *testing.T, sub *Subscription, n int) []Message {
+	t.Helper()
+	var held []Message
+	for m, err := range sub.Messages(within(t, time.Hour)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Hold()
+		if held = append(held, m.Clone()); len(held) == n {
+			break
+		}
+	}
+	return held
+}
+
+func ack(t *testing.T, m Message) {
+	t.Helper()
+	if err := m.Ack(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnswerToACopyDoesNotOutliveAQoS2Message(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS2)
+		srv.publish("t", QoS2, 5, "five")
+		srv.publish("t", QoS2, 6, "six")
+		srv.send(publishBytes("t", QoS2, 5, true, "five")) // its answer waits behind that of six
+		held := hold(t, sub, 2)
+		ack(t, held[0])
+		srv.want("PUBREC 5")
+		srv.send(publishBytes("t", QoS2, 5, true, "five")) // likewise
+		srv.answer(packet.PUBREL, 5)
+		srv.want("PUBCOMP 5")
+		ack(t, held[1])
+		srv.want("PUBREC 6")
+		srv.quiet(time.Second) // no PUBREC 5: it would be of nothing
+		srv.publish("t", QoS2, 5, "new")
+		ack(t, hold(t, sub, 1)[0])
+		srv.want("PUBREC 5")
+	})
+}
+
+func TestAnswerToACopyDoesNotConfirmANewerQoS1Message(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS2)
+		srv.publish("t", QoS1, 5, "five")
+		srv.publish("t", QoS1, 6, "six")
+		srv.send(publishBytes("t", QoS1, 5, true, "five"))
+		held := hold(t, sub, 2)
+		ack(t, held[0])
+		srv.want("PUBACK 5")
+		srv.publish("t", QoS1, 5, "new")
+		held = append(held, hold(t, sub, 1)...)
+		ack(t, held[1])
+		srv.want("PUBACK 6")
+		srv.quiet(time.Second) // the PUBACK of the copy would be taken for that of the new one
+		ack(t, held[2])
+		srv.want("PUBACK 5")
+		srv.quiet(time.Second)
+	})
+}
+
+func TestEachCopyOfAMessageIsAnsweredAndOneIsDelivered(t *testing.T) {
+	for _, q := range []QoS{QoS1, QoS2} {
+		bubble(t, func(t *testing.T, s *script) {
+			c := s.run(Config{})
+			srv, _ := s.connack(false)
+			sub := c.subscribe(srv, "t", QoS2)
+			srv.publish("t", q, 5, "x")
+			for range 3 {
+				srv.send(publishBytes("t", q, 5, true, "x"))
+			}
+			held := hold(t, sub, 1)
+			loop := c.collect(sub)
+			srv.quiet(time.Second)
+			loop.none()
+			ack(t, held[0])
+			answer := []string{1: "PUBACK 5", 2: "PUBREC 5"}[q]
+			srv.want(answer, answer, answer, answer)
+			srv.quiet(time.Second)
+		})
+	}
+}

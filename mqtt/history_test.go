@@ -1,0 +1,327 @@
+package mqtt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"iotwire/internal/testbroker"
+
+	"pgregory.net/rapid"
+)
+
+// TestHistories plays random histories of a client, a broker, a network that fails, and a process that is killed, and
+// holds each step against the rules of judge_test.go. -rapid.checks=100000 plays more of them.
+func TestHistories(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) { rapid.SyncTest(rt, history) })
+}
+
+func history(rt *rapid.T) {
+	w := newWorld(rt)
+	defer w.close()
+	rt.Repeat(map[string]func(*rapid.T){
+		"publish": w.publish,
+		"inbound": w.inbound,
+		"network": w.network,
+		"sleep": func(rt *rapid.T) {
+			time.Sleep(time.Duration(rapid.Int64Range(1, int64(2*time.Minute)).Draw(rt, "sleep")))
+		},
+		"restart": func(rt *rapid.T) { w.restart(rapid.Bool().Draw(rt, "keep")) },
+		"crash":   w.crash,
+		"ack":     func(*rapid.T) { w.ackHeld() },
+		"": func(rt *rapid.T) {
+			synctest.Wait()
+			w.check(rt)
+		},
+	})
+	w.heal()
+	w.checkEnd(rt)
+}
+
+// world is a client and all that surrounds it.
+type world struct {
+	judge  *judge
+	broker *testbroker.Broker
+	config Config
+	disk   *disk // nil: the session is in memory
+
+	mu     sync.Mutex
+	conns  []*testbroker.Conn // that were dialled and may be alive
+	held   []Message
+	down   bool // dials fail
+	drip   bool // the network moves one byte at a time
+	client *running
+	sub    *Subscription
+	loop   chan struct{}
+	number int // of the latest message
+}
+
+func newWorld(rt *rapid.T) *world {
+	w := &world{judge: newJudge()}
+	w.broker = testbroker.New(testbroker.Config{Observe: w.judge.observe, Inflight: 5, QueueMessages: 1 << 20})
+	if rapid.Bool().Draw(rt, "durable") {
+		w.disk = newDisk()
+		w.disk.delay = time.Duration(rapid.IntRange(0, 1).Draw(rt, "fsync")) * time.Millisecond
+	}
+	w.config = Config{
+		ClientID:  "c",
+		Dial:      w.dial,
+		KeepAlive: 20 * time.Second,
+		Inflight:  rapid.SampledFrom([]int{1, 2, 7, 32}).Draw(rt, "inflight"),
+		Inbox:     rapid.SampledFrom([]int{0, 200}).Draw(rt, "inbox"),
+		Backoff:   Backoff{Min: time.Second, Max: 10 * time.Second},
+	}
+	if rapid.Bool().Draw(rt, "resend") {
+		w.config.Resend = 7 * time.Second
+	}
+	w.judge.resends = w.config.Resend > 0
+	w.start()
+	return w
+}
+
+// start makes a client, as a process that starts does.
+func (w *world) start() {
+	if w.disk != nil {
+		w.config.Store = w.disk
+	}
+	c, err := New(w.config)
+	if err != nil {
+		panic(err)
+	}
+	w.judge.newLife()
+	if w.sub, err = c.Subscribe("in", QoS2); err != nil {
+		panic(err)
+	}
+	ctx, cancel := context.WithCancel(background)
+	w.client = &running{Client: c, cancel: cancel, ended: make(chan struct{})}
+	client, sub, loop := w.client, w.sub, make(chan struct{})
+	w.loop = loop
+	go func() {
+		defer close(client.ended)
+		client.err = client.Run(ctx)
+	}()
+	go func() {
+		defer close(loop)
+		for m, err := range sub.Messages(ctx) {
+			if err != nil {
+				return
+			}
+			w.handle(m)
+		}
+	}()
+}
+
+// handle is the program's loop body. It keeps some messages back.
+func (w *world) handle(m *Message) {
+	w.judge.delivered(string(m.Payload))
+	if m.QoS > 0 && len(m.Payload)%3 == 0 {
+		m.Hold()
+		w.mu.Lock()
+		w.held = append(w.held, m.Clone())
+		w.mu.Unlock()
+		return
+	}
+	w.judge.returned(string(m.Payload))
+}
+
+// ackHeld acknowledges what was kept back, the latest first.
+func (w *world) ackHeld() {
+	w.mu.Lock()
+	held := w.held
+	w.held = nil
+	w.mu.Unlock()
+	for i := len(held) - 1; i >= 0; i-- {
+		w.judge.returned(string(held[i].Payload))
+		if err := held[i].Ack(); err != nil && !errors.Is(err, ErrSessionLost) {
+			w.judge.fail("Ack: %v", err)
+		}
+	}
+}
+
+func (w *world) dial(ctx context.Context) (net.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	}
+	client, server := testbroker.NewPipe(1 << 16)
+	go w.broker.ServeConn(server)
+	w.conns = append(w.conns, client)
+	return &dripping{client, w.drip}, nil
+}
+
+// dripping moves one byte at a time, if it is told to.
+type dripping struct {
+	*testbroker.Conn
+	drip bool
+}
+
+func (d *dripping) Read(p []byte) (int, error) {
+	if d.drip && len(p) > 1 {
+		p = p[:1]
+	}
+	return d.Conn.Read(p)
+}
+
+func (d *dripping) Write(p []byte) (n int, err error) {
+	for d.drip && len(p) > 1 && err == nil {
+		var k int
+		k, err = d.Conn.Write(p[:1])
+		n, p = n+k, p[k:]
+	}
+	if err != nil {
+		return n, err
+	}
+	k, err := d.Conn.Write(p)
+	return n + k, err
+}
+
+func (w *world) publish(rt *rapid.T) {
+	for range rapid.IntRange(1, 8).Draw(rt, "messages") {
+		q := QoS(rapid.IntRange(0, 2).Draw(rt, "qos"))
+		if q == 0 && !w.client.Stats().Online {
+			continue
+		}
+		w.number++
+		m := Message{Topic: "out", QoS: q, Payload: fmt.Appendf(nil, "out-%d-%d%s", q, w.number, bytes.Repeat([]byte("."), rapid.IntRange(0, 40).Draw(rt, "size")))}
+		w.judge.submitting(string(m.Payload), q)
+		ctx, cancel := context.WithTimeout(background, time.Second)
+		d, err := w.client.Submit(ctx, m)
+		cancel()
+		w.judge.submitted(string(m.Payload), d, err)
+	}
+}
+
+func (w *world) inbound(rt *rapid.T) {
+	for range rapid.IntRange(1, 8).Draw(rt, "messages") {
+		q := QoS(rapid.IntRange(1, 2).Draw(rt, "qos"))
+		w.number++
+		payload := fmt.Sprintf("in-%d-%d", q, w.number)
+		w.judge.routing(payload)
+		if err := w.broker.Publish("in", []byte(payload), q, false); err != nil {
+			rt.Fatal(err)
+		}
+	}
+}
+
+func (w *world) network(rt *rapid.T) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch rapid.SampledFrom([]string{"cut", "fin", "stall", "restore", "down", "up", "drip", "stream"}).Draw(rt, "fault") {
+	case "cut":
+		for _, c := range w.conns {
+			c.Reset(errors.New("reset by the test"))
+		}
+		w.conns = nil
+	case "fin":
+		w.broker.Drop("c", testbroker.FIN)
+	case "stall":
+		for _, c := range w.conns {
+			c.Blackhole()
+		}
+	case "restore":
+		for _, c := range w.conns {
+			c.Restore()
+		}
+	case "down":
+		w.down = true
+	case "up":
+		w.down = false
+	case "drip":
+		w.drip = true
+	case "stream":
+		w.drip = false
+	}
+}
+
+func (w *world) restart(keep bool) {
+	w.judge.restarting(keep)
+	w.broker.Restart(keep)
+}
+
+// crash kills the process: what is on the disk is all that stays.
+func (w *world) crash(*rapid.T) {
+	w.mu.Lock()
+	conns := w.conns
+	w.conns, w.down = nil, true
+	w.mu.Unlock()
+	for _, c := range conns {
+		c.Reset(errors.New("killed"))
+	}
+	var left *disk
+	if w.disk != nil {
+		left = w.disk.crash()
+		left.delay = w.disk.delay
+	}
+	w.judge.crashed(left != nil)
+	w.client.cancel()
+	<-w.client.ended
+	<-w.loop
+	w.mu.Lock()
+	w.down, w.held = false, nil
+	w.mu.Unlock()
+	w.disk = left
+	w.start()
+}
+
+// heal ends all faults and waits until everything must be done.
+func (w *world) heal() {
+	w.mu.Lock()
+	w.down, w.drip = false, false
+	for _, c := range w.conns {
+		c.Restore()
+		c.Reset(errors.New("reset by the test")) // a connection that dripped would drip on
+	}
+	w.conns = nil
+	w.mu.Unlock()
+	for range 20 {
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		w.ackHeld()
+	}
+	synctest.Wait()
+}
+
+func (w *world) close() {
+	w.mu.Lock()
+	for _, c := range w.conns {
+		c.Restore()
+	}
+	w.mu.Unlock()
+	w.client.cancel()
+	<-w.client.ended
+	<-w.loop
+	w.broker.Close()
+}
+
+// check holds the state between two steps against what must always be true.
+func (w *world) check(rt *rapid.T) {
+	if err := w.judge.failure(); err != nil {
+		rt.Fatalf("%v\n%s", err, w.judge.log())
+	}
+	s := w.client.Stats()
+	if s.Accepted != s.Done+s.Failed+uint64(s.Pending) {
+		rt.Fatalf("accepted %d, done %d, failed %d, pending %d", s.Accepted, s.Done, s.Failed, s.Pending)
+	}
+	if s.Inflight > w.config.Inflight {
+		rt.Fatalf("%d in flight, limit %d", s.Inflight, w.config.Inflight)
+	}
+}
+
+// checkEnd holds the end against what must be true when nothing fails any more.
+func (w *world) checkEnd(rt *rapid.T) {
+	w.check(rt)
+	if s := w.client.Stats(); s.Pending > 0 || s.Held > 0 || !s.Online {
+		rt.Fatalf("an hour after the last fault: %+v\n%s", s, w.judge.log())
+	}
+	w.judge.end()
+	if err := w.judge.failure(); err != nil {
+		rt.Fatalf("%v\n%s", err, w.judge.log())
+	}
+}

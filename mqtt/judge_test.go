@@ -1,0 +1,441 @@
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"iotwire/internal/testbroker"
+	"iotwire/mqtt/packet"
+)
+
+// judge watches a client and the packets that its broker sees, and knows the rules of delivery. It shares nothing with
+// the session that it judges. All payloads are different, so that each names its message.
+type judge struct {
+	mu      sync.Mutex
+	resends bool // Config.Resend is on
+	failed  error
+	lines   []string
+
+	// What the client was told to send.
+	sent  map[string]*outbound
+	order int // messages accepted
+
+	// What the broker has of it: its side of the session.
+	holding   map[uint16]bool      // QoS 2 identifiers for which no PUBREL came
+	byID      map[uint16]string    // the latest message under each identifier, in this session
+	owned     map[string]int       // how often the broker took a message as new
+	takenIn   map[string][2]int    // in which life and epoch it did so last
+	sightings map[string]*sighting // PUBLISH packets of this session
+	lastOwned int                  // acceptance number of the message owned latest for the first time: QoS 1
+
+	// The connection.
+	connection uint64
+	connected  bool
+	acked      bool // CONNACK was sent
+	over       bool // DISCONNECT came
+	latest     int  // acceptance number of the latest first copy of a PUBLISH
+	pubrecs    []uint16
+	owes       []owed // PUBLISHes sent to the client, not yet answered; in order
+
+	// What the broker sends.
+	routed     map[string]*inboundMessage
+	life       int
+	epoch      int // sessions lost
+	subscribed bool
+}
+
+type outbound struct {
+	qos        QoS
+	number     int // order of acceptance; 0: not accepted
+	life       int
+	connection uint64 // the latest one when it was submitted
+	delivery   Delivery
+	outcome    error
+	told       bool // outcome is known
+	crashed    bool // accepted by a process that was killed: the next one owes it, if it has a store
+	forgiven   bool // the process died without a store
+}
+
+type sighting struct {
+	id       uint16
+	body     string
+	released bool
+}
+
+type owed struct {
+	id      uint16
+	qos     QoS
+	payload string
+}
+
+type inboundMessage struct {
+	epoch, life int
+	counted     bool           // the session had its subscription when it was routed
+	delivered   map[[2]int]int // how often, by life and epoch
+	times       int
+	returned    bool
+}
+
+func newJudge() *judge {
+	return &judge{
+		sent:      map[string]*outbound{},
+		holding:   map[uint16]bool{},
+		byID:      map[uint16]string{},
+		owned:     map[string]int{},
+		takenIn:   map[string][2]int{},
+		sightings: map[string]*sighting{},
+		routed:    map[string]*inboundMessage{},
+	}
+}
+
+func (j *judge) failf(format string, args ...any) {
+	if j.failed == nil {
+		j.failed = fmt.Errorf(format, args...)
+	}
+}
+
+func (j *judge) fail(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failf(format, args...)
+}
+
+func (j *judge) failure() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for payload, m := range j.sent {
+		j.look(payload, m)
+	}
+	return j.failed
+}
+
+func (j *judge) note(format string, args ...any) {
+	j.lines = append(j.lines, fmt.Sprintf("%9.3f ", time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).Seconds())+fmt.Sprintf(format, args...))
+}
+
+func (j *judge) log() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Join(j.lines[max(0, len(j.lines)-200):], "\n")
+}
+
+// newLife says that a client starts.
+func (j *judge) newLife() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.life++
+	j.note("life %d", j.life)
+}
+
+func (j *judge) submitting(payload string, q QoS) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.order++
+	j.sent[payload] = &outbound{qos: q, number: j.order, life: j.life, connection: j.connection}
+}
+
+func (j *judge) submitted(payload string, d Delivery, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := j.sent[payload]
+	j.note("submit %s: %v", payload, err)
+	if err == nil {
+		m.delivery = d
+		return
+	}
+	if !errors.Is(err, ErrNotSent) {
+		j.failf("Submit of %s: %v, want ErrNotSent", payload, err)
+	}
+	m.told, m.outcome = true, err
+}
+
+// look asks whether a message has ended, and whether that is true.
+func (j *judge) look(payload string, m *outbound) {
+	if m.told || m.crashed || m.delivery.f == nil {
+		return
+	}
+	err := m.delivery.Err()
+	if err == ErrPending {
+		return
+	}
+	m.told, m.outcome = true, err
+	j.note("outcome %s: %v", payload, err)
+	switch {
+	case err == nil:
+		if j.owned[payload] == 0 && m.qos > 0 { // rule 16
+			j.failf("%s: confirmed, but the broker never had it", payload)
+		}
+	case errors.Is(err, ErrNotSent) == errors.Is(err, ErrUnconfirmed):
+		j.failf("%s: %v matches not exactly one of ErrNotSent and ErrUnconfirmed", payload, err)
+	case errors.Is(err, ErrNotSent) && j.owned[payload] > 0:
+		j.failf("%s: ErrNotSent, but the broker has it", payload)
+	case m.qos == QoS1:
+		j.failf("%s: a QoS 1 message failed: %v", payload, err) // rule 15
+	case m.qos == QoS2 && !errors.Is(err, ErrSessionLost):
+		j.failf("%s: a QoS 2 message failed: %v", payload, err)
+	}
+}
+
+// crashed says that the process was killed. What it had not been told is now for the next one to do.
+func (j *judge) crashed(durable bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.note("crash")
+	for payload, m := range j.sent {
+		j.look(payload, m)
+		if !m.told {
+			m.crashed = true
+			m.forgiven = !durable || m.qos == 0
+		}
+	}
+}
+
+func (j *judge) restarting(keep bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.note("restart, keep %v", keep)
+	if !keep {
+		j.lost()
+	}
+}
+
+// lost says that the broker has lost the session.
+func (j *judge) lost() {
+	j.epoch++
+	j.subscribed = false
+	clear(j.holding)
+	clear(j.byID)
+	clear(j.sightings)
+}
+
+func (j *judge) routing(payload string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.note("route %s", payload)
+	j.routed[payload] = &inboundMessage{epoch: j.epoch, life: j.life, counted: j.subscribed, delivered: map[[2]int]int{}}
+}
+
+func (j *judge) delivered(payload string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.note("handler got %s", payload)
+	m := j.routed[payload]
+	if m == nil {
+		j.failf("%q was delivered, but never sent", payload) // rule 18
+		return
+	}
+	m.times++
+	key := [2]int{j.life, j.epoch}
+	m.delivered[key]++
+	if strings.HasPrefix(payload, "in-2") && m.delivered[key] > 1 { // rule 20
+		j.failf("%s: QoS 2, delivered twice", payload)
+	}
+}
+
+func (j *judge) returned(payload string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if m := j.routed[payload]; m != nil {
+		m.returned = true
+	}
+}
+
+// observe sees every packet, in order, as the broker does.
+func (j *judge) observe(e testbroker.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch e.Kind {
+	case testbroker.Ended:
+		j.note("connection %d ended: %v", e.Connection, e.Err)
+	case testbroker.Sent:
+		if e.Header.Type == packet.PINGRESP {
+			return
+		}
+		j.note("%d < %s", e.Connection, describe2(e))
+		j.fromBroker(e)
+	case testbroker.Received:
+		if e.Header.Type != packet.PINGREQ {
+			j.note("%d > %s", e.Connection, describe2(e))
+		}
+		j.fromClient(e)
+	}
+}
+
+func describe2(e testbroker.Event) string {
+	switch e.Header.Type {
+	case packet.CONNACK:
+		return fmt.Sprintf("CONNACK %d", e.Body[0])
+	case packet.SUBACK:
+		return fmt.Sprintf("SUBACK %x", e.Body)
+	case packet.PINGRESP:
+		return "PINGRESP"
+	}
+	return describe(e.Header, e.Body)
+}
+
+func (j *judge) fromBroker(e testbroker.Event) {
+	switch e.Header.Type {
+	case packet.CONNACK:
+		j.acked = true
+		if e.Body[0] == 0 && e.Body[1] == 0 && j.life > 0 && len(j.byID)+len(j.sightings)+len(j.holding) > 0 {
+			j.lost() // the first CONNACK, or one after a loss that the test did not order
+		}
+	case packet.SUBACK:
+		j.subscribed = true
+	case packet.PUBLISH:
+		p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
+		if p.QoS > 0 {
+			j.owes = append(j.owes, owed{p.ID, p.QoS, string(p.Payload)})
+		}
+	case packet.PUBREC:
+		j.pubrecs = append(j.pubrecs, identifierOf(e))
+	}
+}
+
+func identifierOf(e testbroker.Event) uint16 { return uint16(e.Body[0])<<8 | uint16(e.Body[1]) }
+
+func (j *judge) fromClient(e testbroker.Event) {
+	if e.Connection != j.connection { // rule 1
+		j.connection, j.connected, j.acked, j.over, j.latest, j.pubrecs, j.owes = e.Connection, false, false, false, 0, nil, nil
+		if e.Header.Type != packet.CONNECT {
+			j.failf("the first packet is %v", e.Header.Type)
+		}
+	} else if e.Header.Type == packet.CONNECT {
+		j.failf("a second CONNECT")
+	} else if !j.acked {
+		j.failf("%v before CONNACK", e.Header.Type)
+	} else if j.over {
+		j.failf("%v after DISCONNECT", e.Header.Type)
+	}
+	switch e.Header.Type {
+	case packet.DISCONNECT:
+		j.over = true
+	case packet.PUBLISH:
+		j.publish(e)
+	case packet.PUBREL:
+		id := identifierOf(e)
+		delete(j.holding, id)
+		if s := j.sightings[j.byID[id]]; s != nil {
+			s.released = true
+		}
+		for i, r := range j.pubrecs {
+			if r == id {
+				if i > 0 && !j.resends { // rule 9
+					j.failf("PUBREL %d left before PUBREL %d, whose PUBREC came first", id, j.pubrecs[0])
+				}
+				j.pubrecs = append(j.pubrecs[:i:i], j.pubrecs[i+1:]...)
+				break
+			}
+		}
+	case packet.PUBACK, packet.PUBREC:
+		j.answered(e)
+	}
+}
+
+// publish judges a PUBLISH of the client.
+func (j *judge) publish(e testbroker.Event) {
+	p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
+	payload := string(p.Payload)
+	m := j.sent[payload]
+	if m == nil || m.qos != p.QoS || string(p.Topic) != "out" { // rule 18
+		j.failf("the client sent %q at QoS %d, which nobody published", payload, p.QoS)
+		return
+	}
+	if m.told && m.outcome != nil && errors.Is(m.outcome, ErrNotSent) {
+		j.failf("%s: sent after ErrNotSent", payload)
+	}
+	if p.QoS == QoS0 {
+		if j.owned[payload]++; j.owned[payload] > 1 { // rule 22
+			j.failf("%s: QoS 0, sent twice", payload)
+		}
+		return
+	}
+	s := j.sightings[payload]
+	first := s == nil
+	switch {
+	case first:
+		if other := j.byID[p.ID]; other != "" && j.holding[p.ID] { // rules 2 and 3
+			j.failf("%s: identifier %d is in use by %s", payload, p.ID, other)
+		}
+		if p.Dup && m.connection == e.Connection { // rule 4
+			j.failf("%s: DUP 1 on the first attempt", payload)
+		}
+		s = &sighting{id: p.ID, body: string(e.Body)}
+		j.sightings[payload] = s
+	default:
+		if !p.Dup {
+			j.failf("%s: sent again with DUP 0", payload)
+		}
+		if s.body != string(e.Body) { // rule 5
+			j.failf("%s: sent again with other bytes", payload)
+		}
+		if s.released { // rule 6
+			j.failf("%s: PUBLISH after PUBREL", payload)
+		}
+	}
+	if m.number < j.latest && !j.resends { // rule 8
+		j.failf("%s: out of order", payload)
+	}
+	j.latest = max(j.latest, m.number)
+
+	j.byID[p.ID] = payload
+	if p.QoS == QoS2 {
+		if j.holding[p.ID] {
+			return // the broker has it
+		}
+		j.holding[p.ID] = true
+	}
+	now := [2]int{j.life, j.epoch}
+	// Rule 19. What is left of the risk: the session was lost, and the process killed before it could note that.
+	if before := j.takenIn[payload]; j.owned[payload] > 0 && p.QoS == QoS2 && (before[0] == now[0] || before[1] == now[1]) {
+		j.failf("%s: QoS 2, taken twice by the broker", payload)
+	}
+	j.owned[payload]++
+	j.takenIn[payload] = now
+}
+
+// answered judges a PUBACK or PUBREC of the client.
+func (j *judge) answered(e testbroker.Event) {
+	id := identifierOf(e)
+	if len(j.owes) == 0 || j.owes[0].id != id { // rules 9 to 11
+		j.failf("%v %d, want the answers in the order of arrival: %v", e.Header.Type, id, j.owes)
+		return
+	}
+	o := j.owes[0]
+	j.owes = j.owes[1:]
+	if (o.qos == QoS1) != (e.Header.Type == packet.PUBACK) {
+		j.failf("%v %d for a message of QoS %d", e.Header.Type, id, o.qos)
+	}
+	if m := j.routed[o.payload]; m != nil && !m.returned { // rules 10 and 21
+		j.failf("%v %d before the handler of %s returned", e.Header.Type, id, o.payload)
+	}
+}
+
+// end judges what there is when everything must be done.
+func (j *judge) end() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for payload, m := range j.sent {
+		j.look(payload, m)
+		switch {
+		case m.qos == 0 || m.forgiven:
+		case m.crashed:
+			if m.qos == QoS1 && j.owned[payload] == 0 { // rules 15 and 31
+				j.failf("%s: accepted by a process that was killed, and lost", payload)
+			}
+		case m.delivery.f != nil && !m.told:
+			j.failf("%s: neither done nor failed", payload)
+		}
+	}
+	for payload, m := range j.routed { // rule 15, for what comes
+		if m.counted && m.epoch == j.epoch && m.times == 0 {
+			j.failf("%s: never delivered", payload)
+		}
+	}
+	if !j.subscribed {
+		j.failf("the client is not subscribed")
+	}
+}

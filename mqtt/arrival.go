@@ -82,7 +82,8 @@ func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint64) (*arrival, er
 
 // skip answers a PUBLISH that the program does not get: too large.
 func (s *session) skip(id uint16, qos QoS) {
-	s.owe(answer{id, qos, nil, false})
+	_, again := s.received[id]
+	s.owe(answer{id, qos, nil, again})
 	s.answer()
 }
 
@@ -125,7 +126,7 @@ func (s *session) owe(w answer) {
 func (s *session) forgive(id uint16) {
 	for i := s.first; s.copies > 0 && i < len(s.order); {
 		w := s.order[i]
-		if w.id != id {
+		if w.id != id || !w.copy {
 			i++
 			continue
 		}

@@ -213,7 +213,7 @@ func (w *world) inbound(rt *rapid.T) {
 func (w *world) network(rt *rapid.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch rapid.SampledFrom([]string{"cut", "fin", "stall", "restore", "down", "up", "drip", "stream"}).Draw(rt, "fault") {
+	switch rapid.SampledFrom([]string{"cut", "fin", "stall", "mute", "restore", "down", "up", "drip", "stream"}).Draw(rt, "fault") {
 	case "cut":
 		for _, c := range w.conns {
 			c.Reset(errors.New("reset by the test"))
@@ -224,6 +224,10 @@ func (w *world) network(rt *rapid.T) {
 	case "stall":
 		for _, c := range w.conns {
 			c.Blackhole()
+		}
+	case "mute": // answers do not arrive
+		for _, c := range w.conns {
+			c.Mute()
 		}
 	case "restore":
 		for _, c := range w.conns {

@@ -89,7 +89,10 @@ func (c *Conn) Blackhole() {
 	c.out.hold(true)
 }
 
-// Restore ends [Conn.Blackhole].
+// Mute is [Conn.Blackhole] for what comes to this end only: what it writes arrives.
+func (c *Conn) Mute() { c.in.hold(true) }
+
+// Restore ends [Conn.Blackhole] and [Conn.Mute].
 func (c *Conn) Restore() {
 	c.in.hold(false)
 	c.out.hold(false)

@@ -162,9 +162,3 @@ func (p *peer) obey(h packet.Header, body []byte) bool {
 	p.Write(b)
 	return true
 }
-
-// publish sends a message of QoS 1 to the client.
-func (p *peer) publish(id uint16, topic, payload string) {
-	b, _ := packet.AppendPublish(nil, &packet.Publish{QoS: packet.QoS1, ID: id, Topic: []byte(topic), Payload: []byte(payload)})
-	p.Write(b)
-}

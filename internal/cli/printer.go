@@ -3,7 +3,7 @@ package cli
 import (
 	"io"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
@@ -16,12 +16,16 @@ type printer struct {
 	limit   int      // messages to print; 0: no limit
 	escape  bool     // out is a terminal
 
-	mu    sync.Mutex
-	out   io.Writer
-	buf   []byte
-	count int // messages printed
-	bytes int // of their payloads
-	full  bool
+	turn chan struct{} // holds one token; who has it uses the next three. No mutex: out may block for as long as it likes
+	out  io.Writer
+	buf  []byte
+	full bool
+
+	count, bytes atomic.Int64 // messages printed, and the size of their payloads
+}
+
+func newPrinter(log *console, filters []string, limit int, escape bool, out io.Writer) *printer {
+	return &printer{log: log, filters: filters, limit: limit, escape: escape, out: out, turn: make(chan struct{}, 1)}
 }
 
 // verdict is what a loop is to do after a message.
@@ -37,8 +41,8 @@ const (
 // print writes a message that came for the filter with this number. One that matches several filters comes for each of
 // them, and is written for the first.
 func (p *printer) print(number int, m *mqtt.Message) (verdict, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
 	if p.full {
 		return tooLate, nil
 	}
@@ -63,20 +67,12 @@ func (p *printer) print(number int, m *mqtt.Message) (verdict, error) {
 	if cap(p.buf) > 1<<20 {
 		p.buf = nil
 	}
-	p.count++
-	p.bytes += len(m.Payload)
-	if p.count == p.limit {
+	p.bytes.Add(int64(len(m.Payload)))
+	if p.count.Add(1) == int64(p.limit) {
 		p.full = true
 		return lastOne, nil
 	}
 	return goOn, nil
-}
-
-// printed returns the number of messages printed, and of bytes in their payloads.
-func (p *printer) printed() (messages, bytes int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.count, p.bytes
 }
 
 // unshared is the part of a filter that topics are compared with: "f" of "$share/group/f".

@@ -94,7 +94,7 @@ func Subscriber(p *Process) ExitCode {
 		log:     log,
 		watch:   w,
 		server:  server,
-		printer: printer{log: log, filters: o.topics, limit: o.count, escape: p.Terminal, out: p.Stdout},
+		printer: newPrinter(log, o.topics, o.count, p.Terminal, p.Stdout),
 	}
 	r.attach(&cfg)
 	client, err := mqtt.New(cfg)

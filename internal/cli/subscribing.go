@@ -22,7 +22,7 @@ type subscribing struct {
 	watch         *watch
 	server        iot.Config
 	subscriptions []*mqtt.Subscription
-	printer       printer
+	printer       *printer
 
 	events chan event    // what Run and the loops report
 	gone   chan struct{} // closed when run returns: nobody reads events any more
@@ -117,7 +117,7 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	defer cancel()
 	over := make(chan error, 1)
 	go func() { over <- client.Run(ctx) }()
-	loops := make(chan struct{})
+	loops := make(chan struct{}, len(r.subscriptions))
 	for i, s := range r.subscriptions {
 		go func() {
 			r.print(ctx, i, s)
@@ -179,7 +179,7 @@ func (r *subscribing) serve(over <-chan error) *failure {
 		case <-r.silence.C:
 			return &failure{ExitUnanswered, []string{fmt.Sprintf("no answer to SUBSCRIBE for %s", span(r.o.timeout))}}
 		case <-r.wait.C:
-			if n, _ := r.printer.printed(); n < r.o.count {
+			if n := int(r.printer.count.Load()); n < r.o.count {
 				return &failure{ExitTooFew, []string{fmt.Sprintf("%d of %d messages came in %s", n, r.o.count, span(r.o.wait))}}
 			}
 			return &failure{code: ExitDone}
@@ -265,8 +265,8 @@ func (r *subscribing) leave(over <-chan error, loops <-chan struct{}) (code Exit
 
 // summary is the line at the end.
 func (r *subscribing) summary(took time.Duration) string {
-	messages, bytes := r.printer.printed()
-	line := fmt.Sprintf("received %s (%s) in %s", plural(messages, "message"), plural(bytes, "byte"), span(took))
+	messages, bytes := r.printer.count.Load(), r.printer.bytes.Load()
+	line := fmt.Sprintf("received %s (%s) in %s", plural(int(messages), "message"), plural(int(bytes), "byte"), span(took))
 	if n := r.connects - 1; n > 0 {
 		line += ", " + plural(n, "reconnect")
 	}

@@ -1,0 +1,315 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"iotwire/internal/testbroker"
+	"iotwire/mqtt/packet"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSubscriberSaysWhatItDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, got := observed(t)
+		b.Publish("a/kept", []byte("old"), packet.QoS1, true)
+		r := start(t, Subscriber, to(b.Dial), nil, "-t", "a/#", "-n", "4")
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		b.Publish("a/json", []byte(`{"b":1.10,"a":[]}`), packet.QoS1, false)
+		b.Publish("a/\u009bbytes", []byte{0xff, 0}, packet.QoS0, false)
+		b.Publish("a", nil, packet.QoS2, false)
+		r.ended(ExitDone)
+		want := `connecting to mqtt://localhost:1883 as me
+connected in 0.0 ms
+subscribed to a/#, QoS 1
+a/kept, 3 bytes, QoS 1, retained
+a/json, 17 bytes, QoS 1
+a/\u009bbytes, 2 bytes, QoS 0
+a, 0 bytes, QoS 1
+received 4 messages (22 bytes) in 2.0 s
+`
+		if diff := cmp.Diff(want, r.stderr.String()); diff != "" {
+			t.Error(diff)
+		}
+		want = `old
+{
+  "b": 1.10,
+  "a": []
+}
+00000000  ff 00                                             |..|
+
+`
+		if diff := cmp.Diff(want, r.stdout.String()); diff != "" {
+			t.Error(diff)
+		}
+		if !got.disconnected() {
+			t.Error("it left without DISCONNECT")
+		}
+	})
+}
+
+func TestSubscriberPrintsAMessageOfSeveralFiltersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		r := start(t, Subscriber, to(b.Dial), nil, "-n", "3", "--quiet",
+			"-t", "a/+", "-t", "a/b", "-t", "#", "-t", "a/b", "-t", "c")
+		synctest.Wait()
+		for _, topic := range []string{"a/b", "c", "x"} {
+			b.Publish(topic, []byte(topic), packet.QoS1, false)
+			synctest.Wait()
+		}
+		r.ended(ExitDone)
+		if got := r.stdout.String(); got != "a/b\nc\nx\n" {
+			t.Errorf("it printed %q", got)
+		}
+		if b.Stats().Inflight != 0 {
+			t.Error("not all was acknowledged")
+		}
+	})
+}
+
+func TestSubscriberStopsAfterExactlyNMessages(t *testing.T) {
+	for _, filters := range [][]string{{"#"}, {"a", "b"}} {
+		synctest.Test(t, func(t *testing.T) {
+			b, got := observed(t)
+			args := []string{"-n", "3", "--quiet"}
+			for _, filter := range filters {
+				args = append(args, "-t", filter)
+			}
+			r := start(t, Subscriber, to(b.Dial), nil, args...)
+			synctest.Wait()
+			for i := range 10 {
+				b.Publish([]string{"a", "b"}[i%2], fmt.Append(nil, i), packet.QoS1, false)
+			}
+			r.ended(ExitDone)
+			if n := strings.Count(r.stdout.String(), "\n"); n != 3 {
+				t.Errorf("%q: it printed %q", filters, r.stdout.String())
+			}
+			acknowledged := 0
+			for _, e := range got.Events() {
+				if e.Kind == testbroker.Received && e.Header.Type == packet.PUBACK {
+					acknowledged++
+				}
+			}
+			// Acknowledgements leave in the order of arrival: of several filters, those behind a message that was not
+			// printed do not leave.
+			if acknowledged > 3 || acknowledged < 3 && len(filters) == 1 {
+				t.Errorf("%q: %d messages were acknowledged", filters, acknowledged)
+			}
+		})
+	}
+}
+
+func TestAMessageIsAcknowledgedOnceItIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		blocked := make(chan struct{})
+		r := start(t, Subscriber, to(b.Dial), func(p *Process) { p.Stdout = gate{blocked} })
+		synctest.Wait()
+		b.Publish("test/commands", []byte("x"), packet.QoS1, false)
+		time.Sleep(time.Hour) // a reader that does not read, on a connection that lives
+		if n := b.Stats().Inflight; n != 1 {
+			t.Errorf("%d messages are not acknowledged while one is being written", n)
+		}
+		close(blocked)
+		synctest.Wait()
+		if n := b.Stats().Inflight; n != 0 {
+			t.Errorf("%d messages are not acknowledged when all are written", n)
+		}
+		r.signals <- os.Interrupt
+		r.ended(ExitDone)
+	})
+}
+
+// gate is a standard output that takes nothing until it is open.
+type gate struct{ open chan struct{} }
+
+func (g gate) Write(b []byte) (int, error) {
+	<-g.open
+	return len(b), nil
+}
+
+func TestAMessageThatCouldNotBeWrittenIsNotAcknowledged(t *testing.T) {
+	for _, cause := range []error{syscall.EPIPE, syscall.ENOSPC} {
+		synctest.Test(t, func(t *testing.T) {
+			b, got := observed(t)
+			r := start(t, Subscriber, to(b.Dial), func(p *Process) { p.Stdout = failing{cause} })
+			synctest.Wait()
+			b.Publish("test/commands", []byte("x"), packet.QoS1, false)
+			r.wait()
+			for _, e := range got.Events() {
+				if e.Kind == testbroker.Received && e.Header.Type == packet.PUBACK {
+					t.Errorf("%v: it was acknowledged", cause)
+				}
+			}
+			if !got.disconnected() {
+				t.Errorf("%v: it left without DISCONNECT", cause)
+			}
+			if cause == syscall.EPIPE { // whoever read it has seen enough
+				r.ended(ExitDone, "received 0 messages (0 bytes) in 0.0 ms")
+			} else {
+				r.ended(ExitLocal)
+			}
+		})
+	}
+}
+
+func TestASignalEndsTheSubscriberWithDisconnectAndExitCode0(t *testing.T) {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		synctest.Test(t, func(t *testing.T) {
+			b, got := observed(t)
+			r := start(t, Subscriber, to(b.Dial), nil)
+			time.Sleep(90 * time.Minute)
+			r.signals <- signal
+			r.ended(ExitDone, "subscriber: stopping (again to leave at once)", "received 0 messages (0 bytes) in 1h30m0s")
+			if !got.disconnected() {
+				t.Error("it left without DISCONNECT")
+			}
+		})
+	}
+}
+
+func TestASignalEndsTheSubscriberWhileItConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Subscriber, script(ignore), nil)
+		synctest.Wait()
+		r.signals <- os.Interrupt
+		r.ended(ExitDone, "connecting to mqtt://localhost:1883 as me", "subscriber: stopping (again to leave at once)")
+	})
+}
+
+func TestASecondSignalEndsTheSubscriberThoughNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		blocked := make(chan struct{})
+		defer close(blocked)
+		r := start(t, Subscriber, to(b.Dial), func(p *Process) { p.Stdout = gate{blocked} })
+		synctest.Wait()
+		b.Publish("test/commands", []byte("x"), packet.QoS1, false)
+		synctest.Wait()
+		r.signals <- os.Interrupt
+		synctest.Wait()
+		began := time.Now()
+		r.signals <- os.Interrupt
+		if r.ended(ExitInterrupted); time.Since(began) != 0 {
+			t.Errorf("it took %v", time.Since(began))
+		}
+	})
+}
+
+func TestOneSignalIsEnoughThoughNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		blocked := make(chan struct{})
+		defer close(blocked)
+		r := start(t, Subscriber, to(b.Dial), func(p *Process) { p.Stdout = gate{blocked} })
+		synctest.Wait()
+		b.Publish("test/commands", []byte("x"), packet.QoS1, false)
+		synctest.Wait()
+		began := time.Now()
+		r.signals <- os.Interrupt
+		if r.ended(ExitDone); time.Since(began) > 2*time.Second {
+			t.Errorf("it took %v", time.Since(began))
+		}
+	})
+}
+
+func TestSubscriberReconnectsAndSubscribesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		r := start(t, Subscriber, to(b.Dial), nil, "-t", "a", "-t", "b", "-n", "2")
+		synctest.Wait()
+		b.Publish("a", []byte("before"), packet.QoS1, false)
+		synctest.Wait()
+		b.Drop("me", testbroker.FIN)
+		time.Sleep(time.Minute)
+		b.Publish("b", []byte("after"), packet.QoS1, false)
+		r.ended(ExitDone)
+		if got := r.stdout.String(); got != "before\nafter\n" {
+			t.Errorf("it printed %q", got)
+		}
+		stderr := r.stderr.String()
+		want := []string{"subscriber: connection lost: the server closed it; reconnecting in ",
+			"subscriber: reconnected in 0.0 ms; the server had no session\nsubscribed to a, QoS 1\nsubscribed to b, QoS 1\n", ", 1 reconnect\n"}
+		for _, text := range want {
+			if !strings.Contains(stderr, text) {
+				t.Errorf("it did not say %q but %q", text, stderr)
+			}
+		}
+	})
+}
+
+func TestSubscriberGoesOnAfterAServerThatWasAwayForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		away := false
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			if away {
+				return nil, syscall.ECONNREFUSED
+			}
+			return b.Dial(ctx)
+		}
+		r := start(t, Subscriber, dial, nil, "-n", "1")
+		synctest.Wait()
+		away = true
+		b.Drop("me", testbroker.RST)
+		time.Sleep(time.Hour)
+		away = false
+		time.Sleep(5 * time.Minute)
+		b.Publish("test/commands", []byte("at last"), packet.QoS1, false)
+		r.ended(ExitDone)
+		if got := r.stdout.String(); got != "at last\n" {
+			t.Errorf("it printed %q", got)
+		}
+	})
+}
+
+func TestALowerQoSThanAskedForIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		highest := packet.QoS1
+		b := testbroker.New(testbroker.Config{MaxQoS: &highest})
+		defer b.Close()
+		r := run(t, Subscriber, to(b.Dial), nil, "-q2", "-W", "1")
+		r.ended(ExitDone)
+		r.said("subscriber: subscribed to test/commands, but for QoS 1 only: QoS 2 was asked for")
+	})
+}
+
+func TestAMessageThatIsTooLargeIsSkippedAndSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testbroker.New(testbroker.Config{MaxPacket: 64 << 20, OutgoingBytes: 64 << 20, QueueBytes: 64 << 20})
+		defer b.Close()
+		r := start(t, Subscriber, to(b.Dial), nil, "-n", "1")
+		synctest.Wait()
+		b.Publish("test/commands", make([]byte, largestMessage), packet.QoS1, false)
+		b.Publish("test/commands", []byte(strings.Repeat("x", largestMessage-100)), packet.QoS1, false)
+		r.ended(ExitDone)
+		r.said("subscriber: a message on test/commands was skipped: it is larger than 16777216 bytes")
+		if n := len(r.stdout.String()); n != largestMessage-100+1 {
+			t.Errorf("it printed %d bytes", n)
+		}
+	})
+}
+
+func TestControlCharactersReachATerminalEscaped(t *testing.T) {
+	for terminal, want := range map[bool]string{false: "\x1b[2J\n", true: `\x1b[2J` + "\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			b, _ := observed(t)
+			r := start(t, Subscriber, to(b.Dial), func(p *Process) { p.Terminal = terminal }, "-n", "1")
+			synctest.Wait()
+			b.Publish("test/commands", []byte("\x1b[2J"), packet.QoS1, false)
+			if r.ended(ExitDone); r.stdout.String() != want {
+				t.Errorf("terminal %t: %q", terminal, r.stdout.String())
+			}
+		})
+	}
+}

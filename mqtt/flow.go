@@ -21,7 +21,8 @@ type flow struct {
 	conn    int           // the connection on which it was sent last
 	at      time.Duration // when
 	copies  int           // how often on that connection
-	written bool          // a byte of it may have left on an earlier connection
+	written bool          // a byte of it may have left on an earlier connection of this session: DUP is 1
+	left    bool          // a byte of it may have left, ever
 	deaths  int           // connections that ended while it was the only message in flight
 
 	seq     uint64     // names its records in the store

@@ -32,7 +32,8 @@ type journal struct {
 	deletes []Key
 	barrier bool // the deletes have to be durable too
 	busy    bool // records of earlier calls are being stored
-	doubt   bool // an earlier process ended between CONNECT and CONNACK: see connecting
+	asked   bool // CONNECT may have been sent, and no CONNACK came: see connecting
+	doubt   bool // so the server's session may not be the one that we know
 	broken  bool // the store failed: what is held is held for ever
 
 	cleared uint64 // position in the stream up to which nothing is held
@@ -122,32 +123,45 @@ func (s *session) release(f *flow) {
 	f.packet = f.packet[:0]
 }
 
-// connecting notes that CONNECT is about to be sent. If the process dies before it has noted the loss of a session, the
-// next one finds session present 1, of a session that is not the one it knows. So it has to doubt: it subscribes again,
-// and takes a QoS 2 PUBLISH with DUP 0 for new, since a repetition would have DUP 1. That a QoS 2 message of its own
-// goes out again, into the new session, is what is left of the risk.
-func (s *session) connecting() { s.put(Key{kindConnecting, 0}, nil) }
+// connecting notes that CONNECT is about to be sent. If its CONNACK does not come, or the process dies before it has
+// noted what CONNACK said, the server may have lost the session and begun another, and the next CONNACK says session
+// present 1 of that one. So the session is in doubt: the client subscribes again, and takes a QoS 2 PUBLISH with DUP 0
+// for new, since a repetition would have DUP 1. That a QoS 2 message of its own goes out again, into a session that
+// does not know it, is what is left of the risk.
+func (s *session) connecting() {
+	if s.asked {
+		s.doubt = true
+		for _, w := range s.wishes {
+			if w.has {
+				w.hasQoS = unsure
+				s.unknow(w)
+			}
+		}
+		s.dispel()
+	}
+	s.asked = true
+	s.put(Key{kindConnecting, 0}, nil)
+}
 
 // dispel ends the doubt when no identifier is left that it is about.
 func (s *session) dispel() {
-	if s.doubt && len(s.received) == 0 {
+	if len(s.received) == 0 {
 		s.doubt = false
-		s.removeLater(Key{kindConnecting, 0})
 	}
 }
 
 // journalConnected notes what CONNACK said and, before any of them is sent, that the messages accepted so far may be:
 // after a crash they go out with DUP 1.
 func (s *session) journalConnected(present bool) {
+	s.asked = false
+	s.doubt = s.doubt && present
 	if !s.durable {
 		return
 	}
-	switch {
-	case !present:
-		s.doubt = false
-		s.remove(Key{kindConnecting, 0})
-	case !s.doubt:
+	if present {
 		s.removeLater(Key{kindConnecting, 0})
+	} else {
+		s.remove(Key{kindConnecting, 0})
 	}
 	if s.storing.n+s.queue.n > 0 {
 		s.put(Key{kindSent, 0}, binary.BigEndian.AppendUint64(nil, s.seq))
@@ -196,17 +210,11 @@ func (s *session) load(store Store, damaged func(error)) error {
 			l.push(f)
 		}
 	}
-	if s.doubt {
-		for _, w := range s.wishes {
-			w.hasQoS = unsure
-			s.unknow(w)
-		}
-		s.dispel()
-	}
 	sorted(&s.queue)
 	sorted(&s.released)
 	for f := s.queue.head; f != nil; f = f.next {
 		f.written = f.written || f.seq <= upTo
+		f.left = f.written
 	}
 	return nil
 }
@@ -263,7 +271,7 @@ func (s *session) loadRecord(r Record, upTo *uint64) error {
 		*upTo = binary.BigEndian.Uint64(r.Data)
 		s.seq = max(s.seq, *upTo)
 	case kindConnecting:
-		s.doubt = true
+		s.asked = true
 	case kindReceived:
 		s.received[uint16(r.Key.N)] = struct{}{}
 	case kindSubscribed:

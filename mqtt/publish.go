@@ -99,6 +99,10 @@ func (c *Client) submit(ctx context.Context, m *Message, owned bool) (*flow, uin
 		case c.cfg.Queue.Full == Block:
 			var err error
 			if offline {
+				if turn { // let another use the room
+					turn = false
+					c.room.offer(c)
+				}
 				c.mu.Unlock()
 				err = c.await(ctx, func() (bool, error) { return c.session.online || c.closing, nil })
 				c.mu.Lock()
@@ -112,7 +116,7 @@ func (c *Client) submit(ctx context.Context, m *Message, owned bool) (*flow, uin
 		case offline:
 			return nil, 0, &deliveryError{ErrNotSent, ErrOffline}
 		case c.cfg.Queue.Full == DropOldest && c.session.queue.n > 0:
-			c.session.finish(c.session.queue.head, &deliveryError{ErrNotSent, ErrQueueFull})
+			c.session.drop(c.session.queue.head, ErrQueueFull)
 			c.settle()
 		default:
 			return nil, 0, &deliveryError{ErrNotSent, ErrQueueFull}

@@ -223,6 +223,15 @@ func (s *session) abandon(f *flow, err error) {
 	s.finished = append(s.finished, f)
 }
 
+// drop ends a flow that did not arrive, as far as is known.
+func (s *session) drop(f *flow, cause error) {
+	kind := ErrUnconfirmed
+	if s.unsent(f) {
+		kind = ErrNotSent
+	}
+	s.finish(f, &deliveryError{kind, cause})
+}
+
 // withdraw ends a flow of which no byte has left, and reports whether it could.
 func (s *session) withdraw(f *flow, err error) bool {
 	if !s.unsent(f) || s.online && f.in != &s.queue {
@@ -237,7 +246,7 @@ func (s *session) withdraw(f *flow, err error) bool {
 
 // unsent reports whether no byte of f can have left.
 func (s *session) unsent(f *flow) bool {
-	return !f.written && (f.in == &s.queue || f.in == &s.sent && !s.online || f.in == &s.unwritten && f.start >= s.offered)
+	return !f.left && (f.in == &s.queue || f.in == &s.sent && !s.online || f.in == &s.unwritten && f.start >= s.offered)
 }
 
 // connected says that a CONNACK accepted. present is its session present flag; the caller has made sure that it is
@@ -309,7 +318,7 @@ func (s *session) disconnected(cause error, v verdict) {
 	suspects := 0
 	for f := s.sent.head; f != nil; f = f.next {
 		if f.conn == s.conn && f.start < s.offered {
-			f.written = true
+			f.written, f.left = true, true
 			suspect = f
 			suspects++
 		}
@@ -430,6 +439,7 @@ func (s *session) receiveAck(t packet.Type, id uint16) (known bool, err error) {
 	default:
 		return false, violation(t, "MQTT-4.8.0-1", "identifier %d is that of a PUBLISH of QoS %d, want %s", id, f.qos, s.wanted(f))
 	}
+	s.reconcile() // an identifier may be free for it
 	s.pump()
 	return true, nil
 }

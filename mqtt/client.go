@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -170,7 +171,7 @@ func (b *Backoff) wait(n int) time.Duration {
 	if n-1 < 40 && b.Min<<(n-1) < b.Max && b.Min<<(n-1) > 0 {
 		top = b.Min << (n - 1)
 	}
-	return max(b.Floor, rand.N(top+1))
+	return max(b.Floor, rand.N(min(top, math.MaxInt64-1)+1))
 }
 
 // connect makes one attempt and serves the connection until it ends. It returns why it ended, and for how long it was up.
@@ -179,7 +180,7 @@ func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
 	defer cancel()
 	conn, err := c.cfg.Dial(dialing)
 	if err != nil {
-		if dialing.Err() != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		if dialing.Err() != nil && ctx.Err() == nil {
 			err = fmt.Errorf("%w: not connected within %v: %w", ErrTimeout, c.cfg.Timeout, err)
 		}
 		return 0, err
@@ -194,6 +195,9 @@ func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
 	cancel()
 	if err != nil {
 		l.close()
+		c.mu.Lock()
+		c.tally(l)
+		c.mu.Unlock()
 		if expired {
 			err = fmt.Errorf("%w: no CONNACK within %v", ErrTimeout, c.cfg.Timeout)
 		}
@@ -217,12 +221,10 @@ func (c *Client) handshake(ctx context.Context, l *link) (present bool, err erro
 	if err != nil {
 		return false, err
 	}
-	if c.cfg.Store != nil && !c.cfg.CleanSession {
-		c.mu.Lock()
-		c.session.connecting()
-		c.mu.Unlock()
-		c.flushStore()
-	}
+	c.mu.Lock()
+	c.session.connecting()
+	c.mu.Unlock()
+	c.flushStore()
 	if _, err := l.conn.Write(b); err != nil {
 		return false, hungUp(err)
 	}
@@ -239,6 +241,9 @@ func (c *Client) handshake(ctx context.Context, l *link) (present bool, err erro
 		return false, &protocolError{err}
 	}
 	if ack.Code != packet.Accepted {
+		c.mu.Lock()
+		c.session.asked = false // no session was begun
+		c.mu.Unlock()
 		return false, &ConnectError{ack.Code}
 	}
 	if ack.SessionPresent && c.cfg.CleanSession {
@@ -275,6 +280,11 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 	c.link = l
 	c.stats.Connects++
 	c.session.now = c.now()
+	if present && c.stats.Connects == 1 && c.cfg.Store == nil {
+		// A session that an earlier process began, of which nothing is known here. The server may hold QoS 2 identifiers of
+		// it, and would take a new message under one of them for a repetition: begin somewhere else.
+		c.session.lastID = uint16(rand.Uint32())
+	}
 	c.session.connected(present)
 	c.settle()
 	c.mu.Unlock()
@@ -291,8 +301,7 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 
 	c.mu.Lock()
 	c.link = nil
-	c.stats.BytesIn += l.in.Load()
-	c.stats.BytesOut += l.out.Load()
+	c.tally(l)
 	cause := err
 	if cause == nil {
 		cause = ErrClosed
@@ -307,6 +316,12 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 	c.settle()
 	c.mu.Unlock()
 	return err
+}
+
+// tally adds the bytes of a connection that has ended. The lock is held.
+func (c *Client) tally(l *link) {
+	c.stats.BytesIn += l.in.Load()
+	c.stats.BytesOut += l.out.Load()
 }
 
 // Ready waits until the client is connected. It returns ctx.Err() if ctx ends first, and an error that matches
@@ -342,32 +357,43 @@ func (c *Client) await(ctx context.Context, done func() (bool, error)) error {
 
 // Shutdown ends the client in good order, like http.Server: nothing more is accepted, what was accepted is delivered,
 // held messages are acknowledged, DISCONNECT is sent, Run returns nil. Messages that no loop has taken stay with the
-// server. If ctx ends first, or a message fails, Shutdown returns an error that says how many are left, and Run returns
-// all the same. Without a Run it ends the client at once.
+// server. If ctx ends first, or a message fails, Shutdown returns an error that says how many were not delivered, and
+// Run returns all the same. Without a Run it ends the client at once.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	c.closing = true
+	unused := !c.running
+	c.running = true // a Run that comes later returns ErrClosed
+	failed := c.stats.Failed
 	c.room.wakeAll()
-	if !c.running && c.over == nil {
-		c.mu.Unlock()
+	c.settle() // wakes who waits for a connection
+	c.mu.Unlock()
+
+	var err error
+	if unused {
 		c.end(nil)
-		return nil
+	} else {
+		err = c.await(ctx, func() (bool, error) {
+			return c.over != nil || c.session.open() == 0 && c.stats.Held == 0, nil
+		})
 	}
-	c.mu.Unlock()
-	err := c.await(ctx, func() (bool, error) {
-		return c.over != nil || c.session.open() == 0 && c.stats.Held == 0, nil
-	})
 	c.mu.Lock()
-	if c.over != nil {
-		c.mu.Unlock()
-		return nil
-	}
-	if err != nil {
-		err = fmt.Errorf("%d messages not delivered, %d received ones not acknowledged: %w", c.session.open(), c.stats.Held, err)
+	over, cancel := c.over, c.cancel
+	if lost := c.session.open() + int(c.stats.Failed-failed); err != nil || lost > 0 {
+		if err == nil {
+			err = ErrUnconfirmed
+			if over != nil {
+				err = over
+			}
+		}
+		err = fmt.Errorf("%d messages not delivered, %d received ones not acknowledged: %w", lost, c.stats.Held, err)
 	}
 	c.mu.Unlock()
+	if over != nil || cancel == nil { // without cancel another Shutdown, before any Run, is ending the client
+		return err
+	}
 	c.shutdownOnce.Do(func() { close(c.shutdown) })
-	c.cancel()
+	cancel()
 	c.await(context.WithoutCancel(ctx), func() (bool, error) { return c.over != nil, nil })
 	return err
 }

@@ -372,7 +372,13 @@ func (c *collector) want(texts ...string) {
 				c.t.Fatalf("the loop got %q, want %q", got, text)
 			}
 		case err := <-c.end:
-			c.t.Fatalf("the loop ended with %v, want %q", err, text)
+			c.end <- err
+			if len(c.got) == 0 {
+				c.t.Fatalf("the loop ended with %v, want %q", err, text)
+			}
+			if got := <-c.got; got != text {
+				c.t.Fatalf("the loop got %q, want %q", got, text)
+			}
 		case <-time.After(time.Hour):
 			c.t.Fatalf("the loop got nothing, want %q", text)
 		}

@@ -86,6 +86,8 @@ func (s *Subscription) Ready(ctx context.Context) error {
 		switch {
 		case s.closed:
 			return false, ErrUnsubscribed
+		case s.c.over != nil:
+			return false, s.c.over
 		case w.refused:
 			return false, ErrRefused
 		}

@@ -219,8 +219,8 @@ func TestOtherProtocolsAreNamed(t *testing.T) {
 }
 
 func TestTypeAndQoSNames(t *testing.T) {
-	if got := fmt.Sprint(packet.PUBLISH, packet.DISCONNECT, packet.Type(0), packet.Type(15), packet.Type(77)); got !=
-		"PUBLISH DISCONNECT RESERVED-0 RESERVED-15 Type(77)" {
+	if got := fmt.Sprint(packet.PUBLISH, packet.DISCONNECT, packet.Type(0), packet.Type(15), packet.Type(16)); got !=
+		"PUBLISH DISCONNECT RESERVED-0 RESERVED-15 Type(16)" {
 		t.Errorf("the types are called %s", got)
 	}
 	if !packet.QoS0.Valid() || !packet.QoS2.Valid() || packet.QoS(3).Valid() {

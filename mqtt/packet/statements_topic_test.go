@@ -118,6 +118,7 @@ func TestMQTT_4_7_1_2(t *testing.T) {
 		acceptsFilter(t, filter)
 	}
 	refusesFilter(t, "sport/tennis#", "MQTT-4.7.1-2", 12)
+	refusesFilter(t, "a#", "MQTT-4.7.1-2", 1)
 	refusesFilter(t, "sport/tennis/#/ranking", "MQTT-4.7.1-2", 13)
 	refusesFilter(t, "#/", "MQTT-4.7.1-2", 0)
 	refusesFilter(t, "##", "MQTT-4.7.1-2", 0)
@@ -131,6 +132,7 @@ func TestMQTT_4_7_1_3(t *testing.T) {
 		acceptsFilter(t, filter)
 	}
 	refusesFilter(t, "sport+", "MQTT-4.7.1-3", 5)
+	refusesFilter(t, "a+", "MQTT-4.7.1-3", 1)
 	refusesFilter(t, "+sport", "MQTT-4.7.1-3", 0)
 	refusesFilter(t, "a/+b/c", "MQTT-4.7.1-3", 2)
 	refusesFilter(t, "a/b+/c", "MQTT-4.7.1-3", 3)

@@ -1,0 +1,131 @@
+package filestore
+
+import (
+	"bufio"
+	"cmp"
+	"io"
+	"maps"
+	"slices"
+
+	"iotwire/mqtt"
+)
+
+// tidy writes the file again without its garbage, if more than half of it is garbage and that is worth the work. A
+// failure changes nothing and is told to Options.Warn; it is tried again when there is a quarter more.
+func (s *Store) tidy() {
+	if err := s.tidyLocked(); err != nil {
+		s.warn(err)
+	}
+}
+
+func (s *Store) tidyLocked() error {
+	s.mu.Lock()
+	worth := s.worthRewriting()
+	s.mu.Unlock()
+	if !worth {
+		return nil
+	}
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.worthRewriting() {
+		return nil // another one did it
+	}
+	if err := s.rewrite(s.places()); err != nil {
+		s.stuck = err
+		s.tryAt = min(s.size+s.size/4, 4*(s.maxBytes+s.slack))
+		return err
+	}
+	return nil
+}
+
+func (s *Store) worthRewriting() bool {
+	garbage := s.size - s.format.headerSize() - s.live
+	return s.broken == nil && garbage > max(s.live, s.slack) && s.size >= s.tryAt
+}
+
+// places returns the keys in the order in which their records are in the file.
+func (s *Store) places() []mqtt.Key {
+	return slices.SortedFunc(maps.Keys(s.index), func(a, b mqtt.Key) int {
+		return cmp.Compare(s.index[a].offset, s.index[b].offset)
+	})
+}
+
+// rewrite puts a file in place of the old one, if there is one, that holds the records of keys and no others. Both locks
+// are held. The new file is whole and durable before it gets the name, so that a crash leaves the one or the other.
+// After an error the old file is in its place, or the store is broken.
+func (s *Store) rewrite(keys []mqtt.Key) error {
+	temp, name := s.path(tempName), s.path(logName)
+	s.system.remove(temp) // of one that was killed
+	f, err := s.system.create(temp)
+	if err != nil {
+		return err
+	}
+	index, size, err := s.copyTo(f, keys)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		s.system.remove(temp)
+		return err
+	}
+
+	// Windows renames neither what is open nor on top of it.
+	if s.file != nil {
+		s.file.Close()
+	}
+	renameErr := s.system.rename(temp, name)
+	if renameErr == nil {
+		// From here the new file is written to: it must not lose its name.
+		if err := s.system.syncDir(s.dir); err != nil {
+			return s.fail(err)
+		}
+	} else {
+		s.system.remove(temp)
+		if s.file == nil {
+			return renameErr
+		}
+	}
+	if s.file, _, err = s.system.open(name); err != nil {
+		return s.fail(err)
+	}
+	if renameErr != nil {
+		return renameErr
+	}
+	s.next += uint64(len(keys)) + 1
+	s.durable, s.settled = s.next, true
+	s.size, s.tryAt, s.stuck = size, 0, nil
+	s.live, s.kept = 0, 0
+	s.index = make(map[mqtt.Key]entry, len(index))
+	for i, key := range keys {
+		s.set(key, index[i])
+	}
+	return nil
+}
+
+// copyTo writes a header, the records of keys and one that settles them to f, and returns where they are. The data goes with the checksum that
+// it always had: what is broken stays broken, and is reported as such.
+func (s *Store) copyTo(f file, keys []mqtt.Key) (entries []entry, size int64, err error) {
+	w := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 64<<10)
+	b := s.format.appendHeader(nil, s.next)
+	w.Write(b)
+	size = int64(len(b))
+	entries = make([]entry, len(keys))
+	for i, key := range keys {
+		e := s.index[key]
+		h := head{sequence: s.next + uint64(i), operation: keep, key: key, length: e.length, sum: e.sum}
+		w.Write(s.format.appendHead(b[:0], h))
+		data := io.NewSectionReader(s.file, e.offset+headSize, int64(e.length))
+		if _, err := io.CopyN(w, data, int64(e.length)); err != nil {
+			return nil, 0, err
+		}
+		entries[i] = entry{size, e.length, e.sum}
+		size += entries[i].size()
+	}
+	w.Write(s.format.appendHead(b[:0], head{sequence: s.next + uint64(len(keys)), operation: none, settles: true}))
+	return entries, size + headSize, w.Flush()
+}

@@ -217,7 +217,7 @@ func TestOneSignalIsEnoughThoughNobodyReads(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		r.signals <- os.Interrupt
-		if r.ended(ExitDone); time.Since(began) > 2*time.Second {
+		if r.ended(ExitDone); time.Since(began) > farewellTime {
 			t.Errorf("it took %v", time.Since(began))
 		}
 	})

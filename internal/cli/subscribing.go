@@ -12,7 +12,7 @@ import (
 )
 
 // farewellTime is how long a subscriber that ends waits for its loops: one may be in a write that nobody reads.
-const farewellTime = time.Second
+const farewellTime = 3 * time.Second
 
 // subscribing is a run of the subscriber. One goroutine, that of run, decides; each subscription has one that prints.
 type subscribing struct {

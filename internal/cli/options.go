@@ -100,7 +100,7 @@ func (t *Table) FlagGiven(name string) bool {
 
 // Variable returns the name of the environment variable of the option with this long name.
 func (t *Table) Variable(name string) string {
-	return "MQTT_" + strings.ToUpper(t.Program+"_"+strings.ReplaceAll(name, "-", "_"))
+	return "MQTT_" + strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_").Replace(t.Program+"_"+name))
 }
 
 var (

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -173,20 +174,20 @@ func TestPublisherMeasuresEachAcknowledgement(t *testing.T) {
 func TestPublisherKeepsAtMostInflightMessagesUnacknowledged(t *testing.T) {
 	for _, inflight := range []int{1, 2, 5} {
 		synctest.Test(t, func(t *testing.T) {
-			open, most := 0, 0
+			var open atomic.Int64
+			most := int64(0)
 			r := run(t, Publisher, afterConnect(packet.PUBLISH, func(p *peer, h packet.Header, body []byte) bool {
-				open++
-				most = max(most, open)
+				most = max(most, open.Add(1))
 				m, _ := packet.ParsePublish(h.Flags, body)
 				time.AfterFunc(time.Second, func() {
-					open--
+					open.Add(-1)
 					b, _ := packet.AppendPuback(nil, &packet.Puback{ID: m.ID})
 					p.Write(b)
 				})
 				return true
 			}), nil, "-n", "10", "-i", "0", "-m", "x", "--inflight", fmt.Sprint(inflight))
 			r.ended(ExitDone)
-			if most != inflight {
+			if most != int64(inflight) {
 				t.Errorf("--inflight %d: %d at a time", inflight, most)
 			}
 		})

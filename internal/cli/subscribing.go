@@ -167,7 +167,7 @@ func (r *subscribing) print(ctx context.Context, number int, s *mqtt.Subscriptio
 }
 
 // serve handles events until there is a reason to stop, and returns it: without lines if all is well.
-func (r *subscribing) serve(over <-chan error) *failure {
+func (r *subscribing) serve(over chan error) *failure {
 	for {
 		select {
 		case e := <-r.events:
@@ -175,6 +175,7 @@ func (r *subscribing) serve(over <-chan error) *failure {
 				return why
 			}
 		case err := <-over:
+			over <- err // for leave
 			return diagnose(err, r.server)
 		case <-r.silence.C:
 			return &failure{ExitUnanswered, []string{fmt.Sprintf("no answer to SUBSCRIBE for %s", span(r.o.timeout))}}

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"iotwire/mqtt/packet"
@@ -12,17 +13,23 @@ type inbound struct {
 	arrivals map[uint16]*arrival // not yet acknowledged; of this connection, and of earlier ones of this session
 	order    []answer            // answers that this connection owes, in the order of arrival; from first
 	first    int
-	copies   int                 // how many of order are for copies of a message that came before
-	conn     int                 // counts connections
-	received map[uint16]struct{} // QoS 2: PUBREC was sent, PUBREL has not come
+	copies   int                // how many of order are for copies of a message that came before
+	conn     int                // counts connections
+	received map[uint16]receipt // QoS 2: PUBREC was sent, PUBREL has not come
 	spare    []*arrival
+}
+
+// receipt is what is kept of a QoS 2 message after PUBREC.
+type receipt struct {
+	sum  uint32 // as in arrival
+	conn int    // the connection on which PUBREC was sent last; 0 is none of this process
 }
 
 // arrival is a QoS 1 or 2 message that came and is not yet acknowledged. Arrivals are used again: see gen.
 type arrival struct {
 	id    uint16
 	qos   QoS
-	sum   uint64 // of topic, identifier and payload
+	sum   uint32 // of topic, identifier and payload
 	conn  int    // the connection on which it came last
 	acked bool   // the program is done with it
 	lost  bool   // the server has forgotten the session: no acknowledgement can leave
@@ -39,21 +46,20 @@ type arrival struct {
 type answer struct {
 	id   uint16
 	qos  QoS
+	sum  uint32
 	a    *arrival
 	copy bool // not the first of the message
 }
 
 // arrive takes a PUBLISH of QoS 1 or 2. It returns the arrival that the program is to acknowledge, or nil if this is
 // no new message: then it is answered, now or when the one that it repeats is.
-func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint64) (*arrival, error) {
-	if _, ok := s.received[id]; ok && (dup || !s.doubt) {
-		if qos != QoS2 {
-			return nil, violation(packet.PUBLISH, "MQTT-2.3.1-4", "identifier %d is in use by a QoS 2 message that is not yet released", id)
+func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint32) (*arrival, error) {
+	if again, err := s.again(id, qos, dup, sum); again || err != nil {
+		if err == nil { // PUBREC again, and in order [MQTT-4.6.0-3]
+			s.owe(answer{id, qos, sum, nil, true})
+			s.answer()
 		}
-		// [MQTT-4.3.3-2] No second delivery of this identifier until PUBREL: PUBREC again, and in order [MQTT-4.6.0-3].
-		s.owe(answer{id, qos, nil, true})
-		s.answer()
-		return nil, nil
+		return nil, err
 	}
 	a := s.arrivals[id]
 	if a != nil {
@@ -66,7 +72,7 @@ func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint64) (*arrival, er
 			// or will have it; each copy is answered, in the order in which the copies came.
 			a.conn = s.conn
 			a.owed++
-			s.owe(answer{id, qos, a, a.owed > 1})
+			s.owe(answer{id, qos, sum, a, a.owed > 1})
 			s.answer()
 			return nil, nil
 		}
@@ -76,14 +82,31 @@ func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint64) (*arrival, er
 	a = s.newArrival(id, qos, sum)
 	s.arrivals[id] = a
 	a.owed = 1
-	s.owe(answer{id, qos, a, false})
+	s.owe(answer{id, qos, sum, a, false})
 	return a, nil
 }
 
+// again reports whether a PUBLISH repeats a QoS 2 message that is ours already: until PUBREL there is no second delivery
+// of its identifier [MQTT-4.3.3-2]. A server that has lost the session, and this client does not know it yet, may give
+// the identifier to another message; that one has other content, or if there is doubt of the session, DUP 0.
+func (s *session) again(id uint16, qos QoS, dup bool, sum uint32) (bool, error) {
+	r, ok := s.received[id]
+	switch {
+	case !ok:
+		return false, nil
+	case qos == QoS2 && r.sum == sum && (dup || !s.doubt):
+		return true, nil
+	case r.conn == s.conn:
+		return false, violation(packet.PUBLISH, "MQTT-2.3.1-4", "identifier %d is in use by a QoS 2 message that is not yet released", id)
+	}
+	delete(s.received, id)
+	s.remove(Key{kindReceived, uint64(id)})
+	return false, nil
+}
+
 // skip answers a PUBLISH that the program does not get: too large.
-func (s *session) skip(id uint16, qos QoS) {
-	_, again := s.received[id]
-	s.owe(answer{id, qos, nil, again})
+func (s *session) skip(id uint16, qos QoS, sum uint32, again bool) {
+	s.owe(answer{id, qos, sum, nil, again})
 	s.answer()
 }
 
@@ -155,7 +178,7 @@ func (s *session) answer() {
 		if w.qos == QoS1 {
 			s.out, _ = packet.AppendPuback(s.out, &packet.Puback{ID: w.id}) // [MQTT-4.3.2-2]
 		} else {
-			s.receive(w.id)
+			s.receive(w.id, w.sum)
 			s.out, _ = packet.AppendPubrec(s.out, &packet.Pubrec{ID: w.id}) // [MQTT-4.3.3-2]
 		}
 		s.ackDebt += 4
@@ -193,17 +216,17 @@ func (s *session) receivePubrel(id uint16) error {
 // remember keeps the identifier of a QoS 2 message that the program is done with while no connection can be told: when
 // the server sends it again, it gets its PUBREC.
 func (s *session) remember(a *arrival) {
-	s.receive(a.id)
+	s.receive(a.id, a.sum)
 	delete(s.arrivals, a.id)
 	s.free(a)
 }
 
 // receive adds an identifier to the QoS 2 messages that are ours.
-func (s *session) receive(id uint16) {
-	if _, ok := s.received[id]; !ok {
-		s.received[id] = struct{}{}
-		s.put(Key{kindReceived, uint64(id)}, nil)
+func (s *session) receive(id uint16, sum uint32) {
+	if r, ok := s.received[id]; !ok || r.sum != sum {
+		s.put(Key{kindReceived, uint64(id)}, binary.BigEndian.AppendUint32(nil, sum))
 	}
+	s.received[id] = receipt{sum, s.conn}
 }
 
 // disconnectedInbound ends what belongs to the connection: the order of answers. The server will send again what it
@@ -232,7 +255,7 @@ func (s *session) loseInbound() {
 	clear(s.received)
 }
 
-func (in *inbound) newArrival(id uint16, qos QoS, sum uint64) *arrival {
+func (in *inbound) newArrival(id uint16, qos QoS, sum uint32) *arrival {
 	var a *arrival
 	if n := len(in.spare); n > 0 {
 		a = in.spare[n-1]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -19,7 +18,6 @@ import (
 // before, during and after Run. A Client has Run's goroutine, which reads, and one more, which writes.
 type Client struct {
 	cfg   Config
-	seed  maphash.Seed
 	epoch time.Time // all times are durations since then: wall clocks jump
 
 	mu      sync.Mutex // guards what follows; never held across anything that blocks
@@ -54,7 +52,6 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg:      cfg,
-		seed:     maphash.MakeSeed(),
 		epoch:    time.Now(),
 		session:  newSession(&cfg),
 		routing:  routing{routes: map[string]*route{}, limit: cfg.Inbox, roomy: make(chan struct{}, 1)},

@@ -14,7 +14,7 @@ const (
 	kindMessage    Kind = 1 + iota // by seq: a byte that is 1 if it may have been sent when it was stored, then the PUBLISH
 	kindSent                       // one record, N is 0: messages up to this seq may have been sent
 	kindReleased                   // by the seq of the PUBREC, which gives the order: the identifier
-	kindReceived                   // by identifier: a QoS 2 message that is ours
+	kindReceived                   // by identifier: the sum of a QoS 2 message that is ours
 	kindSubscribed                 // by a number: the QoS asked for, then the topic filter
 	kindConnecting                 // one record, N is 0: CONNECT may have been sent, and what CONNACK said was not yet noted
 )
@@ -273,7 +273,10 @@ func (s *session) loadRecord(r Record, upTo *uint64) error {
 	case kindConnecting:
 		s.asked = true
 	case kindReceived:
-		s.received[uint16(r.Key.N)] = struct{}{}
+		if len(r.Data) != 4 {
+			return bad()
+		}
+		s.received[uint16(r.Key.N)] = receipt{sum: binary.BigEndian.Uint32(r.Data)}
 	case kindSubscribed:
 		if len(r.Data) < 2 || packet.ValidFilter(string(r.Data[1:])) != nil {
 			return bad()

@@ -25,6 +25,7 @@ type judge struct {
 
 	// What the broker has of it: its side of the session.
 	holding   map[uint16]bool      // QoS 2 identifiers for which no PUBREL came
+	stale     map[uint16]bool      // of the held ones: of a process that died without a store
 	byID      map[uint16]string    // the latest message under each identifier, in this session
 	owned     map[string]int       // how often the broker took a message as new
 	takenIn   map[string][2]int    // in which life and epoch it did so last
@@ -43,7 +44,9 @@ type judge struct {
 	// What the broker sends.
 	routed     map[string]*inboundMessage
 	life       int
-	epoch      int // sessions lost
+	epoch      int    // sessions lost
+	begun      uint64 // the connection that began this session, until the client shows that it knows
+	blind      int    // the epoch of which the client may not know that it began
 	subscribed bool
 }
 
@@ -83,6 +86,7 @@ func newJudge() *judge {
 	return &judge{
 		sent:      map[string]*outbound{},
 		holding:   map[uint16]bool{},
+		stale:     map[uint16]bool{},
 		byID:      map[uint16]string{},
 		owned:     map[string]int{},
 		takenIn:   map[string][2]int{},
@@ -184,6 +188,11 @@ func (j *judge) crashed(durable bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.note("crash")
+	if !durable { // the next process cannot know these
+		for id := range j.holding {
+			j.stale[id] = true
+		}
+	}
 	for payload, m := range j.sent {
 		j.look(payload, m)
 		if !m.told {
@@ -207,6 +216,7 @@ func (j *judge) lost() {
 	j.epoch++
 	j.subscribed = false
 	clear(j.holding)
+	clear(j.stale)
 	clear(j.byID)
 	clear(j.sightings)
 }
@@ -250,6 +260,9 @@ func (j *judge) observe(e testbroker.Event) {
 	switch e.Kind {
 	case testbroker.Ended:
 		j.note("connection %d ended: %v", e.Connection, e.Err)
+		if e.Connection == j.begun { // the client may not have seen the CONNACK
+			j.blind = j.epoch
+		}
 	case testbroker.Sent:
 		if e.Header.Type == packet.PINGRESP {
 			return
@@ -280,6 +293,9 @@ func (j *judge) fromBroker(e testbroker.Event) {
 	switch e.Header.Type {
 	case packet.CONNACK:
 		j.acked = true
+		if e.Body[0] == 0 {
+			j.begun = e.Connection
+		}
 		if e.Body[0] == 0 && e.Body[1] == 0 && j.life > 0 && len(j.byID)+len(j.sightings)+len(j.holding) > 0 {
 			j.lost() // the first CONNACK, or one after a loss that the test did not order
 		}
@@ -309,6 +325,9 @@ func (j *judge) fromClient(e testbroker.Event) {
 		j.failf("%v before CONNACK", e.Header.Type)
 	} else if j.over {
 		j.failf("%v after DISCONNECT", e.Header.Type)
+	}
+	if j.acked {
+		j.begun = 0
 	}
 	switch e.Header.Type {
 	case packet.DISCONNECT:
@@ -353,6 +372,10 @@ func (j *judge) publish(e testbroker.Event) {
 		}
 		return
 	}
+	if j.stale[p.ID] { // by bad luck, and it cannot be helped
+		delete(j.stale, p.ID)
+		delete(j.holding, p.ID)
+	}
 	s := j.sightings[payload]
 	first := s == nil
 	switch {
@@ -389,8 +412,8 @@ func (j *judge) publish(e testbroker.Event) {
 		j.holding[p.ID] = true
 	}
 	now := [2]int{j.life, j.epoch}
-	// Rule 19. What is left of the risk: the session was lost, and the process killed before it could note that.
-	if before := j.takenIn[payload]; j.owned[payload] > 0 && p.QoS == QoS2 && (before[0] == now[0] || before[1] == now[1]) {
+	// Rule 19. What is left of the risk: the session was lost, and the CONNACK that said so, or the process that read it.
+	if before := j.takenIn[payload]; j.owned[payload] > 0 && p.QoS == QoS2 && (before[1] == now[1] || j.blind != j.epoch && before[0] == now[0]) {
 		j.failf("%s: QoS 2, taken twice by the broker", payload)
 	}
 	j.owned[payload]++

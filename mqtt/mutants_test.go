@@ -17,12 +17,12 @@ type mutant struct{ name, file, old, new string }
 var sessionMutants = []mutant{
 	{"acknowledge before the handler", "arrival.go", "if w.a != nil && !w.a.acked {", "if false {"},
 	{"never acknowledge out of turn", "arrival.go", "	a.acked = true\n	if a.owed > 0 {", "	a.acked = true\n	if false {"},
-	{"forget the QoS 2 identifier", "arrival.go", "		s.received[id] = struct{}{}\n", ""},
-	{"deliver a QoS 2 repetition", "arrival.go", "ok && (dup || !s.doubt) {", "ok && false {"},
+	{"forget the QoS 2 identifier", "arrival.go", "	s.received[id] = receipt{sum, s.conn}\n", ""},
+	{"deliver a QoS 2 repetition", "arrival.go", "	case qos == QoS2 && r.sum == sum && ", "	case qos == QoS0 && "},
 	{"keep the inbound set on session present 0", "arrival.go", "	clear(s.received)\n", ""},
 	{"PUBCOMP keeps the identifier", "arrival.go", "		delete(s.received, id)\n", ""},
 	{"deliver again what is not yet acknowledged", "arrival.go", "		if same {", "		if same && false {"},
-	{"forget owed answers of repetitions", "arrival.go", "			a.owed++\n			s.owe(answer{id, qos, a, a.owed > 1})\n", ""},
+	{"forget owed answers of repetitions", "arrival.go", "			a.owed++\n			s.owe(answer{id, qos, sum, a, a.owed > 1})\n", ""},
 	{"PUBLISH after PUBREL", "session.go", "	for f := s.released.head; f != nil; f = f.next {\n		f.conn", "	for f := s.released.head; f != nil; f = f.next {\n		s.send(f)\n		f.conn"},
 	{"DUP never set", "session.go", "		f.packet[0] |= dup", "		f.packet[0] |= 0"},
 	{"DUP always set", "session.go", "	f.packet[0] &^= dup", "	f.packet[0] |= dup"},
@@ -44,8 +44,8 @@ var sessionMutants = []mutant{
 	{"nothing is held for the disk", "journal.go", "func (j *journal) holds() bool { return ", "func (j *journal) holds() bool { return false }\nfunc (j *journal) _() bool { return "},
 	{"accepted before it is stored", "publish.go", "		err := <-stored ", "		err := error(nil) "},
 	{"message not stored", "journal.go", "	return Record{Key{kindMessage, f.seq}, ", "	return Record{Key{99, f.seq}, "},
-	{"CONNECT before it is noted", "journal.go", "func (s *session) connecting() { s.put(Key{kindConnecting, 0}, nil) }", "func (s *session) connecting() {}"},
-	{"no doubt", "journal.go", "		s.doubt = true\n", ""},
+	{"CONNECT before it is noted", "journal.go", "	s.put(Key{kindConnecting, 0}, nil)\n", ""},
+	{"no doubt after a lost CONNACK", "journal.go", "	if s.asked {\n", "	if false {\n"},
 	{"may have been sent, forgotten", "journal.go", "		f.written = f.written || f.seq <= upTo\n", "		f.written = false\n"},
 }
 

@@ -2,7 +2,7 @@ package mqtt
 
 import (
 	"errors"
-	"hash/maphash"
+	"hash/crc32"
 	"io"
 
 	"iotwire/mqtt/packet"
@@ -177,7 +177,7 @@ func (r *receiver) publish(p *packet.Publish, body []byte) error {
 	var a *arrival
 	if p.QoS > 0 {
 		var err error
-		if a, err = c.session.arrive(p.ID, p.QoS, p.Dup, maphash.Bytes(c.seed, body)); err != nil || a == nil {
+		if a, err = c.session.arrive(p.ID, p.QoS, p.Dup, sum(body)); err != nil || a == nil {
 			return err // a repetition: its answer is on its way, or will be
 		}
 	}
@@ -246,6 +246,11 @@ func (r *receiver) pause(size int) error {
 	return nil
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sum tells messages of the same identifier apart, in later processes too. It is computed by the processor.
+func sum(body []byte) uint32 { return crc32.Checksum(body, castagnoli) }
+
 // tooLarge handles a packet above Config.MaxPacket, of which the header was read. A message is skipped and
 // acknowledged: to close would bring it again, for ever. It is called without the lock.
 func (r *receiver) tooLarge(h packet.Header, cause error) error {
@@ -274,8 +279,13 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	}
 	c := r.c
 	c.mu.Lock()
-	_, again := c.session.received[p.ID]
-	again = again && p.QoS == QoS2 && (p.Dup || !c.session.doubt) // [MQTT-4.3.3-2] no second delivery
+	again := false
+	if p.QoS > 0 {
+		if again, err = c.session.again(p.ID, p.QoS, p.Dup, sum(head)); err != nil {
+			c.mu.Unlock()
+			return &protocolError{err}
+		}
+	}
 	if !again {
 		c.stats.Received++
 	}
@@ -298,7 +308,7 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	}
 	c.mu.Lock()
 	if p.QoS > 0 {
-		c.session.skip(p.ID, p.QoS)
+		c.session.skip(p.ID, p.QoS, sum(head), again)
 	}
 	r.pass()
 	return nil

@@ -29,8 +29,12 @@ func (s *script) dial(ctx context.Context) (net.Conn, error) {
 		limit = 64 << 10
 	}
 	client, server := testbroker.NewPipe(limit)
-	s.dials <- server
-	return client, nil
+	select {
+	case s.dials <- server:
+		return client, nil
+	case <-ctx.Done(): // the test takes no more connections
+		return nil, ctx.Err()
+	}
 }
 
 // server is the server's side of one connection.

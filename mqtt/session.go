@@ -56,7 +56,7 @@ func newSession(cfg *Config) *session {
 		attempts: cfg.MaxAttempts,
 		flows:    map[uint16]*flow{},
 		repeats:  map[uint16]int{},
-		inbound:  inbound{arrivals: map[uint16]*arrival{}, received: map[uint16]struct{}{}},
+		inbound:  inbound{arrivals: map[uint16]*arrival{}, received: map[uint16]receipt{}},
 		requests: requests{pending: map[uint16]*request{}},
 		journal:  journal{durable: cfg.Store != nil},
 	}

@@ -90,9 +90,10 @@ func (s *Store) rewrite(keys []mqtt.Key) error {
 			return renameErr
 		}
 	}
-	if s.file, _, err = s.system.open(name); err != nil {
+	if f, _, err = s.system.open(name); err != nil {
 		return s.fail(err)
 	}
+	s.file = f
 	if renameErr != nil {
 		return renameErr
 	}

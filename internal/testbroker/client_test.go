@@ -16,22 +16,30 @@ import (
 	"iotwire/mqtt/packet"
 )
 
+// testingT is what *testing.T and *rapid.T have in common.
+type testingT interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+	Cleanup(func())
+}
+
 // client is a client made of packets: it sends what a test tells it to, and checks what comes, byte by byte.
 type client struct {
-	t    *testing.T
+	t    testingT
 	conn net.Conn
 	in   *packet.Reader
 }
 
 // newBroker returns a broker that the test closes.
-func newBroker(t *testing.T, config Config) *Broker {
+func newBroker(t testingT, config Config) *Broker {
 	b := New(config)
 	t.Cleanup(b.Close)
 	return b
 }
 
 // dial opens a connection and sends nothing.
-func (b *Broker) dialTest(t *testing.T) *client {
+func (b *Broker) dialTest(t testingT) *client {
 	t.Helper()
 	conn, err := b.Dial(context.Background())
 	if err != nil {
@@ -42,7 +50,7 @@ func (b *Broker) dialTest(t *testing.T) *client {
 }
 
 // join connects with a clean session.
-func (b *Broker) join(t *testing.T, id string) *client {
+func (b *Broker) join(t testingT, id string) *client {
 	t.Helper()
 	c := b.dialTest(t)
 	c.connect(packet.Connect{ClientID: []byte(id), CleanSession: true}, false)
@@ -50,7 +58,7 @@ func (b *Broker) join(t *testing.T, id string) *client {
 }
 
 // resume connects with CleanSession 0.
-func (b *Broker) resume(t *testing.T, id string, wantPresent bool) *client {
+func (b *Broker) resume(t testingT, id string, wantPresent bool) *client {
 	t.Helper()
 	c := b.dialTest(t)
 	c.connect(packet.Connect{ClientID: []byte(id)}, wantPresent)

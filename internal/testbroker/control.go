@@ -1,7 +1,10 @@
 package testbroker
 
 import (
+	"cmp"
 	"errors"
+	"maps"
+	"slices"
 
 	"iotwire/mqtt/packet"
 )
@@ -102,19 +105,26 @@ func (b *Broker) Forget(clientID string) bool {
 
 var errRestarted = errors.New("the broker restarts")
 
+func byNumber(a, b *connection) int { return cmp.Compare(a.number, b.number) }
+
 // Restart ends all connections. With keep it is a broker that stores its state: sessions and retained messages are
-// there as before, and wills are published. Without, everything is gone. It does not wait for the connections to be
+// there as before, and wills are published, once nobody is connected (3.1.2.5). Without, everything is gone. It does not wait for the connections to be
 // closed.
 func (b *Broker) Restart(keep bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for c := range b.connections {
-		if !keep {
+	var wills []*message
+	for _, c := range slices.SortedFunc(maps.Keys(b.connections), byNumber) {
+		if c.will != nil {
+			wills = append(wills, c.will)
 			c.will = nil
 		}
 		c.abort(errRestarted)
 	}
 	if keep {
+		for _, will := range wills {
+			b.publish(will)
+		}
 		return
 	}
 	clear(b.sessions)

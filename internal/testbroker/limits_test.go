@@ -1,6 +1,7 @@
 package testbroker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -108,6 +109,40 @@ func TestResendIsBounded(t *testing.T) {
 				t.Fatalf("got %s, want identifier %d again", describe(p), id+1)
 			}
 			c.acknowledge(p)
+		}
+		c.wantNothing()
+	})
+}
+
+// What is acknowledged before its turn to be sent again comes is not sent again.
+func TestAcknowledgedWhileResendWaits(t *testing.T) {
+	inBubble(t, Config{OutgoingBytes: 1000}, func(t *testing.T, b *Broker) {
+		c := b.resume(t, "a", false)
+		c.subscribe(packet.QoS2, "x")
+		var sent []packet.Publish
+		for i := range 6 {
+			b.Publish("x", make([]byte, 100_000), packet.QoS1+packet.QoS(i%2), false)
+			sent = append(sent, c.nextPublish())
+		}
+		c.vanish()
+		c = b.dialTest(t)
+		c.sendPacket(packet.AppendConnect(nil, &packet.Connect{ClientID: []byte("a")}))
+		c.sendPacket(packet.AppendPuback(nil, &packet.Puback{ID: sent[4].ID}))
+		c.sendPacket(packet.AppendPubrec(nil, &packet.Pubrec{ID: sent[5].ID}))
+		synctest.Wait() // the first fills the connection, the others wait
+		c.want(unhex("20 02 01 00"), nil)
+		released := false
+		for i := 0; i < 4 || !released; {
+			got := c.next()
+			if got[0] == 0x62 {
+				released = true
+				continue
+			}
+			sent[i].Dup = true
+			if want, _ := packet.AppendPublish(nil, &sent[i]); !bytes.Equal(got, want) {
+				t.Fatalf("got %s, want %s", show(got), describe(sent[i]))
+			}
+			i++
 		}
 		c.wantNothing()
 	})

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -332,4 +333,26 @@ func TestSecretsAreRecognised(t *testing.T) {
 			t.Errorf("%T: not found in its JSON", key)
 		}
 	}
+}
+
+func FuzzParseCredentials(f *testing.F) {
+	ca := authority("CA")
+	device := issue(ca, ecdsaKey(), nil)
+	f.Add(ca.certificatePEM(), device.certificatePEM(), device.keyPEM())
+	f.Add(device.keyPEM(), device.keyPEM(), device.certificatePEM())
+	f.Add(ca.certificatePEM(), encryptedPEM(device.keyPEM()), pkcs12())
+	f.Add(utf16(ca.certificatePEM()), []byte("-----BEGIN X-----"), []byte{})
+	f.Add([]byte("\ufeff-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"), device.certificate.Raw, []byte{0x30, 0x80, 2, 1, 3})
+	f.Fuzz(func(t *testing.T, ca, certificate, key []byte) {
+		c, err := ParseCredentials(ca, certificate, key)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("%v, %v", c, err)
+		}
+		if err != nil && (!errors.Is(err, ErrCredentials) || strings.ContainsAny(err.Error(), "\n\r")) {
+			t.Fatalf("%q", err)
+		}
+		if err == nil && (c.roots == nil || len(must(c.certificate(nil)).Certificate) == 0 != (len(certificate)+len(key) == 0)) {
+			t.Fatalf("%v without roots or certificate", c)
+		}
+	})
 }

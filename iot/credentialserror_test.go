@@ -196,6 +196,13 @@ func TestFaultsOfTheDirectory(t *testing.T) {
 	_, err = LoadCredentials(dir)
 	expect(t, "a directory as key", err, "private.key", "a directory, want a file")
 
+	dir = files(t, map[string][]byte{"AmazonRootCA1.pem": ca.certificatePEM()})
+	if err := os.Mkdir(filepath.Join(dir, "old.pem"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = LoadCredentials(dir)
+	expect(t, "a directory beside", err, "private.key", "no such file")
+
 	many := make(map[string][]byte)
 	for i := range maxSearch + 1 {
 		many[fmt.Sprintf("%d.pem", i)] = nil

@@ -3,6 +3,7 @@ package iot
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"io/fs"
@@ -104,6 +105,18 @@ func TestHandshakeEndsWithItsContext(t *testing.T) {
 	})
 }
 
+func TestServerCertificateIsJudgedByTheSameClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.device = issue(w.ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(1000 * time.Hour) })
+		c := w.config()
+		now := w.server.certificate.NotAfter.Add(time.Second)
+		c.now = func() time.Time { return now }
+		err, again := w.listen(t, w.server).attempt(c)
+		meets(t, c, err, again, false, KindTLS, "the server's certificate expired on "+clock(w.server.certificate.NotAfter)+", and the clock says "+clock(now))
+	})
+}
+
 // cutConn ends its incoming stream after some bytes.
 type cutConn struct {
 	net.Conn
@@ -138,7 +151,9 @@ func TestHandshakeThatIsCutNeverConnects(t *testing.T) {
 				if err == nil {
 					break
 				}
-				total++
+				if total++; total > 1000 {
+					t.Fatalf("never connects: %v", err)
+				}
 				if d := Diagnose(err, c); !again || d.Kind != KindTLS && d.Kind != KindHungUp {
 					t.Errorf("%s cut after %d bytes: %v, another attempt %v: %v", tls.VersionName(version), cut, d.Kind, again, err)
 				}

@@ -69,5 +69,5 @@ func (c *steadyConn) goOn(moved bool, err error) bool {
 func (c *steadyConn) hurry() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hurried, c.window = true, 0
+	c.hurried = true
 }

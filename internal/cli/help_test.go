@@ -95,6 +95,8 @@ func TestMistakesAreOneLineAndExitCode2BeforeAnythingIsSent(t *testing.T) {
 		{"publisher", "", "-e|mqtt://localhost|-m|x|-n|-1", "-n/--count: -1 is less than 0"},
 		{"publisher", "", "-e|mqtt://localhost|-m|hello|world", `unexpected argument "world"; a value with spaces needs quotes`},
 		{"publisher", "", "-e|mqtt://localhost|--msg|hello", "no such option: --msg"},
+		{"publisher", "", "-e|mqtt://localhost|--no", "no such option: --no"},
+		{"publisher", "", "-e|mqtt://localhost|--ky|x", "no such option: --ky; did you mean --key?"},
 		{"publisher", "", "-e|mqtt://localhost|--qso|1", "no such option: --qso; did you mean --qos?"},
 		{"publisher", "MQTT_PUBLISHER_QOS=high", "-e|mqtt://localhost|-m|x", `MQTT_PUBLISHER_QOS: "high" is not a whole number`},
 		{"publisher", "MQTT_PUBLISHER_INTERVAL=soon", "-e|mqtt://localhost|-m|x",

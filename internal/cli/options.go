@@ -222,7 +222,7 @@ func (t *Table) unknown(arg, name string) error {
 		if len(name) == 1 && strings.EqualFold(name, o.Letter) {
 			return fmt.Errorf("%w; did you mean -%s?", err, o.Letter)
 		}
-		if d := distance(name, o.Name); len(name) > 2 && d < best {
+		if d := distance(name, o.Name); d < best && d < len(name) {
 			best = d
 			err = fmt.Errorf("no such option: %s; did you mean --%s?", printable(arg), o.Name)
 		}

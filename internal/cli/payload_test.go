@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -32,7 +33,7 @@ func TestPayloadIsShownByItsKind(t *testing.T) {
 }
 
 func TestNoPayloadCanCommandATerminal(t *testing.T) {
-	dangerous := rapid.SampledFrom([]string{"\x1b[2J", "\x9b", "\u009b31m", "\x00", "\x07", "\u202e", "\r", "\x7f", `{"a":"`, `"}`})
+	dangerous := rapid.SampledFrom([]string{"\x1b[2J", "\x9b", "\u009b31m", "\u200f", "\u2029", "\u2069", "\x00", "\x07", "\u202e", "\r", "\x7f", `{"a":"`, `"}`})
 	rapid.Check(t, func(t *rapid.T) {
 		var payload []byte
 		for range rapid.IntRange(0, 8).Draw(t, "n") {
@@ -42,7 +43,7 @@ func TestNoPayloadCanCommandATerminal(t *testing.T) {
 		before := bytes.Clone(payload)
 		shown := appendPayload(nil, payload, true)
 		if !utf8.Valid(shown) || bytes.ContainsFunc(shown, func(r rune) bool {
-			return r != '\n' && r != '\t' && (r < ' ' || 0x7f <= r && r < 0xa0 || r == 0x202e)
+			return r != '\n' && r != '\t' && (r < ' ' || 0x7f <= r && r < 0xa0 || strings.ContainsRune("\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069", r))
 		}) {
 			t.Fatalf("%q is shown as %q", payload, shown)
 		}

@@ -97,7 +97,6 @@ func Publisher(p *Process) ExitCode {
 		return diagnose(err, server).tell(table, p, log)
 	}
 	cfg.Inflight = o.inflight
-	cfg.Queue = mqtt.Queue{Messages: o.inflight, Bytes: 1 << 40} // there are never more than o.inflight of them
 	w := &watch{log: log, target: target, client: cfg.ClientID}
 	w.attach(&cfg)
 	client, err := mqtt.New(cfg)

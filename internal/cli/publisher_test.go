@@ -40,6 +40,16 @@ func (r *received) messages() []string {
 	return all
 }
 
+// count returns how many packets of this type came.
+func (r *received) count(p packet.Type) (n int) {
+	for _, e := range r.Events() {
+		if e.Kind == testbroker.Received && e.Header.Type == p {
+			n++
+		}
+	}
+	return n
+}
+
 // disconnected reports whether the last connection ended with DISCONNECT.
 func (r *received) disconnected() bool {
 	events := r.Events()
@@ -172,7 +182,7 @@ func TestPublisherMeasuresEachAcknowledgement(t *testing.T) {
 }
 
 func TestPublisherKeepsAtMostInflightMessagesUnacknowledged(t *testing.T) {
-	for _, inflight := range []int{1, 2, 5} {
+	for _, inflight := range []int{1, 2, 5, 100} {
 		synctest.Test(t, func(t *testing.T) {
 			var open atomic.Int64
 			most := int64(0)
@@ -185,7 +195,7 @@ func TestPublisherKeepsAtMostInflightMessagesUnacknowledged(t *testing.T) {
 					p.Write(b)
 				})
 				return true
-			}), nil, "-n", "10", "-i", "0", "-m", "x", "--inflight", fmt.Sprint(inflight))
+			}), nil, "-n", "300", "-i", "0", "-m", "x", "--inflight", fmt.Sprint(inflight))
 			r.ended(ExitDone)
 			if most != int64(inflight) {
 				t.Errorf("--inflight %d: %d at a time", inflight, most)
@@ -212,6 +222,49 @@ func TestPublisherGoesOnAfterALostConnection(t *testing.T) {
 		if strings.Join(got, "") != "abc" {
 			t.Errorf("%q arrived", got)
 		}
+	})
+}
+
+func TestPublisherIsPatientWhileAcknowledgementsCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, Publisher, afterConnect(packet.PUBLISH, func(p *peer, h packet.Header, body []byte) bool {
+			time.Sleep(6 * time.Second)
+			return p.obey(h, body)
+		}), nil, "-n", "3", "-i", "0", "--inflight", "3", "-m", "x")
+		r.ended(ExitDone, "3 of 3 acknowledged in 18.0 s (median 12.0 s, slowest 18.0 s)")
+	})
+}
+
+func TestALossThatDidNoHarmIsNotBlamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, Publisher, afterConnect(packet.PUBLISH, func(p *peer, h packet.Header, body []byte) bool {
+			m, _ := packet.ParsePublish(h.Flags, body)
+			switch string(m.Payload) {
+			case "a":
+				return p.number > 1 && p.obey(h, body)
+			default:
+				return true
+			}
+		}), stdin(strings.NewReader("a\nb\n")), "-l")
+		r.ended(ExitUnanswered, "publisher: 1 acknowledged, 1 sent but not acknowledged, 0 not sent: no acknowledgement for 10.0 s")
+	})
+}
+
+func TestPublisherThatIsRefusedWhileItWaitsSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		input, end := pipe()
+		defer end.Close()
+		io.WriteString(end, "a\n")
+		r := run(t, Publisher, script(func(p *peer, h packet.Header, body []byte) bool {
+			if p.number > 1 {
+				b, _ := packet.AppendConnack(nil, &packet.Connack{Code: 5})
+				p.Write(b)
+				return false
+			}
+			p.obey(h, body)
+			return h.Type != packet.PUBLISH // the connection ends behind PUBACK
+		}), stdin(input), "-l")
+		r.ended(15) // all that was read is acknowledged
 	})
 }
 

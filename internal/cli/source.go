@@ -52,7 +52,7 @@ func lines(r io.Reader, count int) source {
 		switch {
 		case err == nil:
 			line = line[:len(line)-1]
-		case err == bufio.ErrBufferFull, err == io.EOF && len(line) > maxLine:
+		case err == bufio.ErrBufferFull:
 			return nil, fmt.Errorf("line %d of standard input is longer than %d bytes", number, maxLine)
 		case err == io.EOF && len(line) == 0:
 			return nil, io.EOF

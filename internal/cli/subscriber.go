@@ -123,7 +123,7 @@ func (o *subscriberOptions) check(t *Table) (iot.Endpoint, error) {
 			return target, fmt.Errorf("-t/--topic %s: %w", quote(filter), err)
 		}
 		if target.AWS() {
-			if err := iot.CheckFilter(filter); err != nil {
+			if err := iot.CheckFilter(filter, packet.QoS(o.qos)); err != nil {
 				return target, err
 			}
 		}

@@ -102,12 +102,7 @@ func TestSubscriberStopsAfterExactlyNMessages(t *testing.T) {
 			if n := strings.Count(r.stdout.String(), "\n"); n != 3 {
 				t.Errorf("%q: it printed %q", filters, r.stdout.String())
 			}
-			acknowledged := 0
-			for _, e := range got.Events() {
-				if e.Kind == testbroker.Received && e.Header.Type == packet.PUBACK {
-					acknowledged++
-				}
-			}
+			acknowledged := got.count(packet.PUBACK)
 			// Acknowledgements leave in the order of arrival: of several filters, those behind a message that was not
 			// printed do not leave.
 			if acknowledged > 3 || acknowledged < 3 && len(filters) == 1 {
@@ -115,6 +110,20 @@ func TestSubscriberStopsAfterExactlyNMessages(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAMessageThatCameTooLateIsNotAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, got := observed(t)
+		r := start(t, Subscriber, to(b.Dial), nil, "-n", "1", "-t", "a", "-t", "b")
+		synctest.Wait()
+		b.Publish("a", []byte("a"), packet.QoS1, false)
+		b.Publish("b", []byte("b"), packet.QoS1, false)
+		r.ended(ExitDone)
+		if n := got.count(packet.PUBACK); n > 1 || len(r.stdout.String()) != 2 {
+			t.Errorf("it printed %q and acknowledged %d messages", r.stdout.String(), n)
+		}
+	})
 }
 
 func TestAMessageIsAcknowledgedOnceItIsWritten(t *testing.T) {
@@ -154,10 +163,8 @@ func TestAMessageThatCouldNotBeWrittenIsNotAcknowledged(t *testing.T) {
 			synctest.Wait()
 			b.Publish("test/commands", []byte("x"), packet.QoS1, false)
 			r.wait()
-			for _, e := range got.Events() {
-				if e.Kind == testbroker.Received && e.Header.Type == packet.PUBACK {
-					t.Errorf("%v: it was acknowledged", cause)
-				}
+			if got.count(packet.PUBACK) > 0 {
+				t.Errorf("%v: it was acknowledged", cause)
 			}
 			if !got.disconnected() {
 				t.Errorf("%v: it left without DISCONNECT", cause)
@@ -277,6 +284,33 @@ func TestSubscriberGoesOnAfterAServerThatWasAwayForLong(t *testing.T) {
 		r.ended(ExitDone)
 		if got := r.stdout.String(); got != "at last\n" {
 			t.Errorf("it printed %q", got)
+		}
+	})
+}
+
+func TestAnUnansweredSubscribeOfALostConnectionIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		obey := script(func(p *peer, h packet.Header, body []byte) bool {
+			switch {
+			case h.Type != packet.SUBSCRIBE || p.number > 2:
+				return p.obey(h, body)
+			case p.number == 1:
+				p.obey(h, body)
+			}
+			return false
+		})
+		attempts := 0
+		r := start(t, Subscriber, func(ctx context.Context, network, address string) (net.Conn, error) {
+			if attempts++; 2 < attempts && attempts < 10 {
+				return nil, syscall.ECONNREFUSED
+			}
+			return obey(ctx, network, address)
+		}, nil)
+		time.Sleep(time.Hour)
+		r.signals <- os.Interrupt
+		r.ended(ExitDone)
+		if n := strings.Count(r.stderr.String(), "\nsubscribed to test/commands, QoS 1\n"); n != 2 {
+			t.Errorf("subscribed %d times:\n%s", n, r.stderr.String())
 		}
 	})
 }

@@ -185,9 +185,7 @@ func (c *connection) expire() {
 
 // send is called with the lock held after a packet was appended to out, at byte start.
 func (c *connection) send(start int) {
-	if c.broker.config.Observe != nil {
-		c.observeSent(c.out[start:])
-	}
+	c.observeSent(c.out[start:])
 	c.signal(c.wake)
 }
 

@@ -107,6 +107,7 @@ func TestTranscriptHasBothDirectionsAndTheEnd(t *testing.T) {
 		c = b.dialTest(t)
 		c.send(unhex("10 0d 00 04 4d 51 54 54 05 02 00 3c 00 01 70"))
 		c.want(unhex("20 02 00 01"), nil)
+		c.wantClosed()
 	})
 	const want = `1  > CONNECT 0000 13 bytes
 1 a < CONNACK 0000 2 bytes

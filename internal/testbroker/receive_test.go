@@ -2,6 +2,7 @@ package testbroker
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -495,5 +496,22 @@ func TestHalfAPublishIsNotDelivered(t *testing.T) {
 				subscriber.wantNothing()
 			}
 		}
+	})
+}
+
+func TestMQTT_4_7_3_2(t *testing.T) {
+	wantClosedAfter(t, "30 05 00 03 61 00 62", "82 08 12 34 00 03 61 00 62 00", "a2 07 12 34 00 03 61 00 62")
+}
+
+func TestMQTT_4_7_3_3(t *testing.T) { // the longest there can be
+	inBubble(t, Config{}, func(t *testing.T, b *Broker) {
+		c := b.join(t, "a")
+		longest := strings.Repeat("é", 32_767) + "a"
+		c.subscribe(packet.QoS1, longest)
+		c.publish(longest, "m", packet.QoS0, true)
+		c.receive(longest, "m", packet.QoS0, false)
+		c.subscribe(packet.QoS1, longest)
+		c.receive(longest, "m", packet.QoS0, true)
+		c.unsubscribe(longest)
 	})
 }

@@ -32,6 +32,7 @@ func TestMQTT_3_3_1_5(t *testing.T) {
 		publisher := b.join(t, "p")
 		for q := range packet.QoS(3) { // message and QoS are stored
 			publisher.publish(fmt.Sprint("x/", q), "m", q, true)
+			publisher.ping()
 			reader := b.join(t, "r")
 			reader.subscribe(packet.QoS2, fmt.Sprint("x/", q))
 			reader.receive(fmt.Sprint("x/", q), "m", q, true)

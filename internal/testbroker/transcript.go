@@ -31,20 +31,28 @@ const (
 )
 
 func (c *connection) observeReceived(h packet.Header, body []byte) {
+	if c.broker.config.Observe == nil {
+		return
+	}
 	c.observe(Event{Kind: Received, Header: h, Body: body})
 }
 
 func (c *connection) observeSent(b []byte) {
+	if c.broker.config.Observe == nil {
+		return
+	}
 	h, n, _ := packet.ParseHeader(b)
 	c.observe(Event{Kind: Sent, Header: h, Body: b[n:]})
 }
 
-func (c *connection) observeEnd(why error) { c.observe(Event{Kind: Ended, Err: why}) }
-
-func (c *connection) observe(e Event) {
+func (c *connection) observeEnd(why error) {
 	if c.broker.config.Observe == nil {
 		return
 	}
+	c.observe(Event{Kind: Ended, Err: why})
+}
+
+func (c *connection) observe(e Event) {
 	e.Time, e.Connection, e.ClientID = time.Now(), c.number, c.clientID
 	c.broker.config.Observe(e)
 }

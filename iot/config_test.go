@@ -44,7 +44,7 @@ func TestConfigForAWS(t *testing.T) {
 		if err := m.Check(&mqtt.Message{Topic: "a", QoS: 2}); !errors.Is(err, ErrLimit) {
 			t.Errorf("%s: QoS 2 passes: %v", what, err)
 		}
-		if err := m.CheckFilter(slashes(8)); !errors.Is(err, ErrLimit) {
+		if err := m.CheckFilter(slashes(8), mqtt.QoS1); !errors.Is(err, ErrLimit) {
 			t.Errorf("%s: 8 slashes pass: %v", what, err)
 		}
 		if _, err := mqtt.New(m); err != nil {

@@ -43,12 +43,15 @@ func Check(m mqtt.Message) error {
 	return checkLevels("topic", m.Topic, skipRule(m.Topic))
 }
 
-// CheckFilter reports whether AWS IoT Core takes filter in a SUBSCRIBE. It closes the connection on one that it does not
-// take: more than 256 bytes or 7 slashes (not counting $share/name/ in front), $aws/rules/, which is for publishing
+// CheckFilter reports whether AWS IoT Core takes filter in a SUBSCRIBE, at this QoS. It gives no SUBACK for QoS 2, and
+// closes the connection on a filter that it does not take: more than 256 bytes or 7 slashes (not counting $share/name/ in front), $aws/rules/, which is for publishing
 // only, and what else starts with '$' but $aws/. The error matches as that of [Check].
-func CheckFilter(filter string) error {
+func CheckFilter(filter string, q mqtt.QoS) error {
 	if err := packet.ValidFilter(filter); err != nil {
 		return err
+	}
+	if q > packet.QoS1 {
+		return beyond("QoS %d, want 0 or 1", q)
 	}
 	counted := filter
 	if share, found := strings.CutPrefix(filter, "$share/"); found {

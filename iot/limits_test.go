@@ -75,10 +75,10 @@ func TestCheckFilterHasTheLimitsOfAWS(t *testing.T) {
 		{"not basic ingest", "$aws/rulesx", ""},
 		{"a topic of the broker's", "$SYS/#", "reserved"},
 	} {
-		check(t, test.what, CheckFilter(test.filter), test.want)
+		check(t, test.what, CheckFilter(test.filter, mqtt.QoS1), test.want)
 	}
 	for _, filter := range []string{"", "a/#/b", "a+"} {
-		if err := CheckFilter(filter); !errors.Is(err, packet.ErrInvalid) || errors.Is(err, ErrLimit) {
+		if err := CheckFilter(filter, mqtt.QoS1); !errors.Is(err, packet.ErrInvalid) || errors.Is(err, ErrLimit) {
 			t.Errorf("filter %q: %v, want an error of package packet", filter, err)
 		}
 	}
@@ -97,5 +97,11 @@ func check(t *testing.T, what string, err error, want string) {
 	}
 	if !errors.Is(err, packet.ErrInvalid) || !errors.Is(err, ErrLimit) {
 		t.Errorf("%s: %v matches ErrInvalid %v and ErrLimit %v, want both", what, err, errors.Is(err, packet.ErrInvalid), errors.Is(err, ErrLimit))
+	}
+}
+
+func TestCheckFilterRefusesQoS2WhichGetsNoSUBACKFromAWS(t *testing.T) {
+	if err := CheckFilter("a/b", mqtt.QoS2); !errors.Is(err, ErrLimit) {
+		t.Fatalf("got %v, want ErrLimit", err)
 	}
 }

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"iotwire/mqtt/packet"
@@ -23,10 +24,10 @@ func (cfg *Config) setDefaults() error {
 		most  int
 	}{
 		{"MaxPacket", &cfg.MaxPacket, 256 << 10, packet.MaxRemainingLength + 5},
-		{"Inbox", &cfg.Inbox, 256 << 10, 1 << 40},
+		{"Inbox", &cfg.Inbox, 256 << 10, math.MaxInt},
 		{"Inflight", &cfg.Inflight, 32, 65535},
 		{"Queue.Messages", &cfg.Queue.Messages, 1024, 1 << 30},
-		{"Queue.Bytes", &cfg.Queue.Bytes, 1 << 20, 1 << 40},
+		{"Queue.Bytes", &cfg.Queue.Bytes, 1 << 20, math.MaxInt},
 		{"SubscribeBatch", &cfg.SubscribeBatch, 64, 65535},
 		{"MaxAttempts", &cfg.MaxAttempts, 0, 1 << 30},
 	} {

@@ -193,7 +193,7 @@ type Config struct {
 	// Check, if not nil, judges each message before it is accepted, and CheckFilter each filter before it is declared:
 	// the place for a server's own limits, such as those of AWS IoT Core. Publish, Submit and Subscribe return its error.
 	Check       func(m *Message) error
-	CheckFilter func(filter string) error
+	CheckFilter func(filter string, q QoS) error
 
 	// Trace, if not nil, is told what happens.
 	Trace *Trace

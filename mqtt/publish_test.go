@@ -206,7 +206,7 @@ func TestCheckJudgesMessagesFiltersAndTheWill(t *testing.T) {
 				}
 				return nil
 			},
-			CheckFilter: func(f string) error {
+			CheckFilter: func(f string, _ QoS) error {
 				if f == "#" {
 					return no
 				}

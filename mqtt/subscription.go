@@ -41,7 +41,7 @@ func (c *Client) Subscribe(filter string, q QoS) (*Subscription, error) {
 		return nil, err
 	}
 	if c.cfg.CheckFilter != nil {
-		if err := c.cfg.CheckFilter(filter); err != nil {
+		if err := c.cfg.CheckFilter(filter, q); err != nil {
 			return nil, err
 		}
 	}

@@ -67,8 +67,9 @@ func script() (calls []call) {
 	del(key(5))
 	calls = append(calls, call{reset: true})
 	put(record(7, "seven"))
+	put(record(7, strings.Repeat("sieben", 10)), record(8, "eight"), record(7, strings.Repeat("sept", 10)))
 	del(key(7))
-	for n := range 9 {
+	for n := range 7 {
 		put(record(8, strings.Repeat("x", 60)+fmt.Sprint(n)), record(9+n%3, strings.Repeat("y", 20+n)))
 		del(key(9 + (n+1)%3))
 	}
@@ -171,13 +172,21 @@ type after struct {
 	what  string
 }
 
+// detail says whether writes are torn.
+type detail bool
+
+const (
+	coarse detail = false
+	fine   detail = true
+)
+
 // sector is how much of a write survives together. It is smaller than a real one, so that short records have several.
 const sector = 24
 
 // powerCuts calls yield with every state that the disk may be in if the power fails after log: what was synced is there,
 // of what was not every write, and every making, renaming and removing of a name, is there or not, and a write may be
 // torn at any byte, or be there in any choice of its sectors.
-func powerCuts(log []event, yield func(after)) {
+func powerCuts(log []event, detail detail, yield func(after)) {
 	var names []event                        // not synced
 	synced := map[string]inode{}             // by name
 	durable := map[int][]byte{}              // content by inode
@@ -232,7 +241,7 @@ func powerCuts(log []event, yield func(after)) {
 		} else {
 			seen[id] = true
 		}
-		contents(durable[session.n], pending[session.n], stale, func(data []byte, whole bool, what string) {
+		contents(durable[session.n], pending[session.n], stale, detail, func(data []byte, whole bool, what string) {
 			files := map[string][]byte{}
 			if dir && there {
 				files["d/session"] = data
@@ -258,7 +267,7 @@ func rename(names map[string]inode, e event) {
 
 // contents calls yield with every content that a file may have after a power cut, of which durable is safe and pending is
 // what came since.
-func contents(durable []byte, pending []event, stale []byte, yield func(data []byte, whole bool, what string)) {
+func contents(durable []byte, pending []event, stale []byte, detail detail, yield func(data []byte, whole bool, what string)) {
 	seen := map[string]bool{}
 	give := func(data []byte, whole bool, format string, args ...any) {
 		if k := fmt.Sprint(whole, string(data)); !seen[k] {
@@ -270,7 +279,7 @@ func contents(durable []byte, pending []event, stale []byte, yield func(data []b
 	prefix := durable
 	give(prefix, true, "nothing unsynced")
 	for i, e := range pending {
-		if e.call == "write" {
+		if e.call == "write" && detail == fine {
 			for n := range e.data {
 				torn := event{call: "write", offset: e.offset, data: e.data[:n]}.apply(prefix, nil)
 				give(torn, true, "write %d of %d torn after %d bytes", i, len(pending), n)
@@ -358,7 +367,18 @@ func recovered(d *memoryDisk) (records map[mqtt.Key]string, broken map[mqtt.Key]
 	}
 	defer s.Close()
 	again, brokenAgain := collect(s)
-	if !maps.Equal(records, again) || fmt.Sprint(broken) != fmt.Sprint(brokenAgain) {
+	same := fmt.Sprint(broken) == fmt.Sprint(brokenAgain)
+	if warned > 0 { // the file may have been written again: what had no key is gone, the rest is elsewhere
+		delete(brokenAgain, mqtt.Key{})
+		same = true
+		for k := range broken {
+			same = same && (k == mqtt.Key{} || brokenAgain[k] != nil)
+		}
+		for k := range brokenAgain {
+			same = same && broken[k] != nil
+		}
+	}
+	if !maps.Equal(records, again) || !same {
 		return nil, nil, warned, fmt.Errorf("the second time %v %v, the first %v %v", abridged(again), brokenAgain, abridged(records), broken)
 	}
 	const n = 1000
@@ -373,6 +393,7 @@ func recovered(d *memoryDisk) (records map[mqtt.Key]string, broken map[mqtt.Key]
 }
 
 func TestPowerCutAtEveryStep(t *testing.T) {
+	t.Parallel()
 	d := newMemoryDisk()
 	must(t, play(d, script()))
 	if n := d.count("rename"); n < 5 {
@@ -381,7 +402,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 	states := 0
 	for step := range len(d.log) + 1 {
 		owed := promised(d.log[:step])
-		powerCuts(d.log[:step], func(a after) {
+		powerCuts(d.log[:step], fine, func(a after) {
 			states++
 			if t.Failed() {
 				return
@@ -407,6 +428,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 // A process that is killed leaves the disk as the operating system sees it, not as it is: the next process must not
 // build on what a power cut would still undo.
 func TestKillAtEveryStepAndThenAPowerCut(t *testing.T) {
+	t.Parallel()
 	whole := newMemoryDisk()
 	must(t, play(whole, script()))
 	states := 0
@@ -420,7 +442,7 @@ func TestKillAtEveryStepAndThenAPowerCut(t *testing.T) {
 			t.Fatalf("kill after step %d (%v): %v %v", step, whole.log[max(step-1, 0)], err, broken)
 		}
 		cut := func(wanted map[mqtt.Key]string, when string) {
-			powerCuts(d.log, func(a after) {
+			powerCuts(d.log, fine, func(a after) {
 				states++
 				records, broken, _, err := recovered(a.boot())
 				if t.Failed() || err == nil && len(broken) == 0 && maps.Equal(records, wanted) {

@@ -118,6 +118,7 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 		known    = headerGood            // last is
 		gaps     []gap                   // before heads; not settled
 		doubtful = map[mqtt.Key]entry{}  // with a good head and broken data; not settled, nor replaced
+		hole     = r.size                // where the first of all that begins
 	)
 	if headerGood {
 		behind, end = at, at
@@ -133,7 +134,7 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 			lost = 0
 		}
 		var h head
-		ok := lost < uint64(r.size) // not an older one, nor any number
+		ok := lost < 1<<32 // not an older one, nor any number
 		if ok {
 			h, ok = s.format.parseHead(b)
 		}
@@ -144,13 +145,14 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 		}
 		if at > behind || lost > 0 {
 			gaps = append(gaps, gap{behind, at, lost})
+			hole = min(hole, behind)
 		}
 		if h.settles {
 			s.gaps = append(s.gaps, gaps...)
 			for key, e := range doubtful {
 				s.set(key, e)
 			}
-			gaps = nil
+			gaps, hole = nil, r.size
 			clear(doubtful)
 			end, s.next, s.settled = at, h.sequence, false
 		}
@@ -162,6 +164,7 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 		at, behind, last, known = next, next, h.sequence, true
 		if sum != h.sum {
 			doubtful[h.key] = e
+			hole = min(hole, e.offset)
 			continue
 		}
 		if h.operation == forget {
@@ -173,13 +176,7 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 		}
 		end, s.next, s.settled = next, last+1, h.operation == none
 	}
-	for _, g := range gaps {
-		torn = torn || g.from < end
-	}
-	for _, e := range doubtful {
-		torn = torn || e.offset < end
-	}
-	return end, torn, nil
+	return end, hole < end, nil
 }
 
 // window reads a file through a buffer of fixed size.

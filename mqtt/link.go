@@ -28,6 +28,7 @@ type link struct {
 	sent     uint64        // bytes that the writer wrote; this and
 	lastSent time.Duration // when it wrote last are the writer's
 	lastRead atomic.Int64  // when a byte came last, since Client.epoch
+	begun    atomic.Int64  // when the packet that is on its way began to come; 0: none is
 
 	wakeup  chan struct{} // capacity 1: there is something to write
 	done    chan struct{} // closed when the connection has ended
@@ -38,10 +39,9 @@ type link struct {
 	cause          error // set before done is closed
 
 	// The lock of the Client guards what follows.
-	idle    bool          // the writer waits for wakeup
-	partial bool          // a packet has begun to come
-	paused  bool          // we do not read: the inbox is full
-	ping    time.Duration // when the PINGREQ that has no answer yet was sent; 0: none
+	idle   bool          // the writer waits for wakeup
+	paused bool          // we do not read: the inbox is full
+	ping   time.Duration // when the PINGREQ that has no answer yet was sent; 0: none
 }
 
 func newLink(c *Client, conn net.Conn) *link {
@@ -62,9 +62,23 @@ func (l *link) Read(p []byte) (int, error) {
 	n, err := l.conn.Read(p)
 	if n > 0 {
 		l.in.Add(uint64(n))
-		l.lastRead.Store(int64(l.c.now()))
+		now := max(int64(l.c.now()), 1)
+		l.lastRead.Store(now)
+		l.begun.CompareAndSwap(0, now)
 	}
 	return n, err
+}
+
+// completed says that at least one packet has come whole since the last call. The client's lock is held.
+func (l *link) completed() {
+	last := l.lastRead.Load()
+	if took := time.Duration(last - l.begun.Load()); l.ping > 0 && took >= l.c.cfg.Timeout {
+		l.ping = time.Duration(last) // PINGRESP stood behind that packet: it has the time-out from now
+	}
+	if !l.reader.Partial() {
+		last = 0
+	}
+	l.begun.Store(last)
 }
 
 func (l *link) count(n int) { l.out.Add(uint64(n)) }
@@ -144,11 +158,6 @@ func (l *link) write() {
 		}
 		stopping := l.stopping()
 		if s.writable() > 0 || stopping {
-			if s.ackDebt > maxDebt {
-				c.mu.Unlock()
-				l.fail(fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", s.ackDebt))
-				return
-			}
 			b := s.take(spare)
 			c.mu.Unlock()
 			if stopping {
@@ -233,15 +242,15 @@ func (l *link) tick() (wait time.Duration, err error) {
 	}
 	lastRead := time.Duration(l.lastRead.Load())
 	if l.ping > 0 && !l.paused {
-		// PINGRESP cannot overtake a packet that is on its way: while bytes of one come, the server lives.
-		since := l.ping
-		if l.partial {
-			since = max(since, lastRead)
+		// PINGRESP cannot overtake a packet that is on its way: while bytes of that one come, the server lives.
+		due := l.ping + c.cfg.Timeout
+		if begun := time.Duration(l.begun.Load()); begun > 0 && begun <= due {
+			due = max(due, lastRead+c.cfg.Timeout)
 		}
-		if now-since >= c.cfg.Timeout {
+		if now >= due {
 			return 0, fmt.Errorf("%w: keep alive: no PINGRESP in %v", ErrTimeout, c.cfg.Timeout)
 		}
-		wait = min(wait, c.cfg.Timeout-(now-since))
+		wait = min(wait, due-now)
 	}
 	// [MQTT-3.1.2-23] A packet leaves within each keep alive period; and one asks whether the server is still there when
 	// nothing came for as long.

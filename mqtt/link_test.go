@@ -56,7 +56,7 @@ func TestIdleConnectionLivesForever(t *testing.T) {
 		c := s.run(Config{KeepAlive: time.Minute})
 		srv, _ := s.connack(false)
 		go srv.pings()
-		time.Sleep(30 * 24 * time.Hour)
+		time.Sleep(24 * time.Hour)
 		if s := c.Stats(); !s.Online || s.Connects != 1 {
 			t.Fatalf("%+v", s)
 		}
@@ -79,15 +79,24 @@ func TestSilenceIsFoundOutOnTime(t *testing.T) {
 	message := publishBytes("t", QoS0, 0, false, "hello")
 	rows := []struct {
 		name string
-		do   func(srv *server) // ends with the last byte
+		do   func(srv *server)
+		want time.Duration // since CONNACK
 	}{
-		{"from the start", func(srv *server) {}},
-		{"after a message", func(srv *server) { time.Sleep(5 * time.Second); srv.send(message) }},
-		{"after half a message", func(srv *server) { time.Sleep(5 * time.Second); srv.send(message[:4]) }},
-		{"after a message and a half", func(srv *server) { srv.send(append(message, message[:1]...)) }},
-		{"after a byte", func(srv *server) { time.Sleep(19 * time.Second); srv.send(message[:1]) }},
-		{"after a drip", func(srv *server) { srv.drip(message[:10], 2*time.Second) }},
-		{"in a large message", func(srv *server) { srv.send(publishBytes("t", QoS0, 0, false, strings.Repeat("x", 2000))[:1999]) }},
+		{"from the start", func(srv *server) {}, 23 * time.Second},
+		{"after a message", func(srv *server) { time.Sleep(5 * time.Second); srv.send(message) }, 23 * time.Second},
+		{"after half a message", func(srv *server) { time.Sleep(5 * time.Second); srv.send(message[:4]) }, 23 * time.Second},
+		{"after a message and a half", func(srv *server) { srv.send(append(message, message[:1]...)) }, 23 * time.Second},
+		{"after a byte", func(srv *server) { time.Sleep(19 * time.Second); srv.send(message[:1]) }, 23 * time.Second},
+		{"after a drip", func(srv *server) { srv.drip(message[:10], 2*time.Second) }, 23 * time.Second},
+		{"in a large message", func(srv *server) { srv.send(publishBytes("t", QoS0, 0, false, strings.Repeat("x", 2000))[:1999]) }, 23 * time.Second},
+		{"after a drip beyond", func(srv *server) {
+			srv.drip(publishBytes("t", QoS0, 0, false, strings.Repeat("x", 99))[:30], time.Second)
+		}, 32 * time.Second},
+		{"after a large drip beyond", func(srv *server) {
+			srv.drip(publishBytes("t", QoS0, 0, false, strings.Repeat("x", 2000))[:30], time.Second)
+		}, 32 * time.Second},
+		{"after a slow message", func(srv *server) { srv.drip(message, 2500*time.Millisecond) }, 25500 * time.Millisecond},
+		{"after a message that began too late", func(srv *server) { time.Sleep(21 * time.Second); srv.drip(message[:9], time.Second) }, 32 * time.Second},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -95,11 +104,11 @@ func TestSilenceIsFoundOutOnTime(t *testing.T) {
 				_, lost := s.watched(Config{KeepAlive: keepAlive, Timeout: timeout, MaxPacket: 1000})
 				srv, _ := s.connack(false)
 				synctest.Wait()
+				began := time.Now()
 				row.do(srv)
-				last := time.Now()
 				ended(t, lost, ErrLost, ErrTimeout)
-				if d := time.Since(last); d != keepAlive+timeout {
-					t.Fatalf("found out after %v, want %v", d, keepAlive+timeout)
+				if d := time.Since(began); d != row.want {
+					t.Fatalf("found out after %v, want %v", d, row.want)
 				}
 			})
 		})
@@ -136,7 +145,7 @@ func TestServerThatPublishesButDoesNotAnswerPINGREQ(t *testing.T) {
 				stream := append(append([]byte(nil), message[rest:]...), message[:rest]...)
 				srv.send(message[:rest])
 				began := time.Now()
-				for len(lost) == 0 {
+				for len(lost) == 0 && time.Since(began) < time.Minute {
 					time.Sleep(10 * time.Millisecond)
 					if _, err := srv.Write(stream); err != nil {
 						break
@@ -212,7 +221,7 @@ func TestServerThatStopsReading(t *testing.T) {
 			qos1 := c.publish("t", QoS1, strings.Repeat("x", 1000))
 			pending(t, qos1)
 			ended(t, c.publish("t", QoS0, "x"), ErrNotSent, ErrLost, ErrTimeout)
-			if d := time.Since(began); d != timeout {
+			if d := time.Since(began); d < timeout || d > 2*timeout {
 				t.Fatalf("found out after %v", d)
 			}
 			ended(t, lost, ErrLost, ErrTimeout)
@@ -231,7 +240,7 @@ func TestServerThatStopsReading(t *testing.T) {
 			srv, _ := s.connack(false)
 			done := c.publish("t", QoS1, strings.Repeat("x", 300))
 			b := make([]byte, 1)
-			for range 9 + 300 {
+			for range 8 + 300 {
 				time.Sleep(timeout - 1)
 				srv.SetReadDeadline(time.Time{})
 				if _, err := srv.Read(b); err != nil {
@@ -280,10 +289,11 @@ func TestServerThatOnlyTalksIsCutOff(t *testing.T) {
 			}
 			sent += len(burst)
 			c.mu.Lock()
-			if n := len(c.session.out); n > maxDebt+64<<10 {
+			n := len(c.session.out)
+			c.mu.Unlock()
+			if n > maxDebt+64<<10 {
 				t.Fatalf("%d bytes of answers wait", n)
 			}
-			c.mu.Unlock()
 		}
 		ended(t, lost, ErrLost)
 		if sent > 4<<20 {

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 
@@ -28,6 +29,9 @@ func (c *Client) read(l *link) error {
 			}
 			h, body, err = l.reader.Next()
 		}
+		if debt := c.session.ackDebt; err == nil && debt > maxDebt { // the writer waits for the server, perhaps
+			err = fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", debt)
+		}
 		r.pass()
 		if errors.Is(err, packet.ErrTooLarge) {
 			err = r.tooLarge(h, err)
@@ -49,7 +53,7 @@ type receiver struct {
 
 // pass tells everybody what the packets so far have changed. It is called with the lock and returns without.
 func (r *receiver) pass() {
-	r.l.partial = r.l.reader.Partial()
+	r.l.completed()
 	r.c.settle()
 	r.c.mu.Unlock()
 	for i, f := range r.events {

@@ -43,11 +43,17 @@ func (o *options) table() *cli.Table {
 			{Name: "deny-subscribe", Metavar: "FILTER", Value: &o.deny,
 				Help: "answer this topic filter with 0x80; can be given again"},
 		}}},
-		Notes: []string{"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0."},
+		Notes: []string{"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
+			"testbroker eval decides about one request by AWS IoT policies, without a broker: testbroker eval --help."},
 	}
 }
 
 func run(p *cli.Process) cli.ExitCode {
+	if len(p.Args) > 0 && p.Args[0] == "eval" {
+		command := *p
+		command.Args = p.Args[1:]
+		return eval(&command)
+	}
 	var o options
 	t := o.table()
 	if code, done := t.Parse(p); done {

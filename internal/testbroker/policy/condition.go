@@ -128,7 +128,7 @@ func (p *parser) variablesOf(v value) (all []key) {
 	t, _ := p.template(v, false)
 	for _, token := range t {
 		if token.kind == variable {
-			all = append(all, token.key)
+			all = append(all, *token.key)
 		}
 	}
 	return all

@@ -27,14 +27,17 @@ func (d Decision) reason() string {
 		return fmt.Sprintf("no policy allows %s: there is none", asked)
 	}
 	reason := "no statement allows " + asked
-	misses := d.misses()
-	const most = 2
-	for i, m := range misses[:min(len(misses), most)] {
-		reason += [...]string{": ", "; "}[i] + m.text
+	misses, shown := d.misses(), 2
+	separator := ": "
+	if !d.anyAllowHasTheAction() {
+		reason += fmt.Sprintf(": no Allow has %v", d.request.Action)
+		separator, shown = "; ", 1
 	}
-	switch more := len(misses) - most; {
-	case len(misses) == 0:
-		reason += fmt.Sprintf(": none with Allow has %v", d.request.Action)
+	for _, m := range misses[:min(len(misses), shown)] {
+		reason += separator + m.text
+		separator = "; "
+	}
+	switch more := len(misses) - shown; {
 	case more == 1:
 		reason += "; 1 more statement does not match either"
 	case more > 1:
@@ -102,29 +105,33 @@ const (
 	otherCase
 	wildcardIsLiteral
 	otherResource
-	otherAction
 )
 
-// misses returns the statements that come near, the nearest first.
+// anyAllowHasTheAction reports whether the action is in one statement at least that allows.
+func (d Decision) anyAllowHasTheAction() bool {
+	for _, document := range d.documents {
+		if slices.ContainsFunc(document.Statements, func(s *Statement) bool { return s.Effect == Allow && s.actions.has(d.request.Action) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// misses returns the statements with Allow that come near, the nearest first: those that have the action, or if there
+// is none those that have the resource.
 func (d Decision) misses() (all []miss) {
-	resource, ok := cutARN(d.request.Resource)
+	resource, isARN := cutARN(d.request.Resource)
+	has := d.anyAllowHasTheAction()
 	for _, document := range d.documents {
 		for _, s := range document.Statements {
-			if s.Effect != Allow {
-				continue
-			}
-			m := miss{distance: -1}
-			if s.actions.has(d.request.Action) {
-				m = s.missResource(&resource, d.request)
-			} else if o, _ := s.covers(&resource, d.request.Context); o == yes && ok {
-				m = miss{text: "is about it, but not for " + d.request.Action.String(), distance: otherAction}
-				if s.notAction {
-					m.text = "excepts the action with NotAction"
+			switch {
+			case s.Effect != Allow:
+			case has && s.actions.has(d.request.Action):
+				all = append(all, s.missResource(&resource, d.request).of(s))
+			case !has && isARN:
+				if o, _ := s.covers(&resource, d.request.Context); o == yes {
+					all = append(all, s.missAction().of(s))
 				}
-			}
-			if m.distance >= 0 {
-				m.text = s.String() + " " + m.text
-				all = append(all, m)
 			}
 		}
 	}
@@ -132,6 +139,20 @@ func (d Decision) misses() (all []miss) {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(b.shared, a.shared))
 	})
 	return all
+}
+
+// of puts the name of a statement in front.
+func (m miss) of(s *Statement) miss {
+	m.text = s.String() + " " + m.text
+	return m
+}
+
+// missAction explains a statement that has the resource.
+func (s *Statement) missAction() miss {
+	if s.notAction {
+		return miss{text: "excepts it with NotAction"}
+	}
+	return miss{text: fmt.Sprintf("has the resource, but for %v", s.actions)}
 }
 
 // missResource explains a statement that has the action.

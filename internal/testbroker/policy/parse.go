@@ -297,7 +297,7 @@ func (p *parser) template(v value, wild bool) (t pattern, err error) {
 			if err != nil {
 				return nil, p.mistake(v.offset(at), "unknown variable %v", err)
 			}
-			t = append(t, token{kind: variable, key: k})
+			t = append(t, token{kind: variable, key: &k})
 		}
 		at += end + 1
 	}

@@ -111,14 +111,10 @@ func (p *parser) checkType(v value, r *arnPattern, set actionSet) error {
 	return p.mistake(v.start, "%s is wrong for the statement's actions: %s", quote(name), set.needs(rest))
 }
 
-// lastPart returns what stands behind the fifth colon of an ARN, or its last colon if it has fewer.
+// lastPart returns what stands behind the fifth colon of an ARN, or all of it if it has fewer.
 func lastPart(text string) string {
-	for range resourcePart {
-		_, after, ok := strings.Cut(text, ":")
-		if !ok {
-			break
-		}
-		text = after
+	if a, ok := cutARN(text); ok {
+		return a[resourcePart]
 	}
 	return text
 }

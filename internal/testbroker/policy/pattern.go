@@ -11,7 +11,7 @@ type pattern []token
 type token struct {
 	kind tokenKind
 	text string // of literal
-	key  key    // of variable
+	key  *key   // of variable
 }
 
 type tokenKind uint8
@@ -157,9 +157,9 @@ func (p pattern) substitute(c Context) (pattern, key, bool) {
 	resolved := make(pattern, 0, len(p))
 	for _, t := range p {
 		if t.kind == variable {
-			value, ok := c.substitute(t.key)
+			value, ok := c.substitute(*t.key)
 			if !ok {
-				return nil, t.key, false
+				return nil, *t.key, false
 			}
 			t = token{kind: literal, text: value} // wildcards in a value are characters
 		}

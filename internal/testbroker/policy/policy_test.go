@@ -75,3 +75,8 @@ func detached(client string) policy.Context {
 func connecting(attributes ...string) policy.Context {
 	return policy.Context{"iot:ClientId": {"c1"}, "iot:ConnectAttributes": attributes}
 }
+
+// replaceARN puts the ARN of a resource where a text has ARN.
+func replaceARN(text, resource string) string {
+	return strings.Replace(text, " ARN", " "+home.ARN(resource), 1)
+}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"iotwire/internal/testbroker"
+	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
 
 	"github.com/google/go-cmp/cmp"
@@ -313,6 +314,34 @@ func TestAnUnansweredSubscribeOfALostConnectionIsForgotten(t *testing.T) {
 			t.Errorf("subscribed %d times:\n%s", n, r.stderr.String())
 		}
 	})
+}
+
+func TestSubscriberThatIsRefusedLaterStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, Subscriber, script(func(p *peer, h packet.Header, body []byte) bool {
+			if p.number > 1 {
+				b, _ := packet.AppendConnack(nil, &packet.Connack{Code: 2})
+				p.Write(b)
+				return false
+			}
+			p.obey(h, body)
+			return h.Type != packet.SUBSCRIBE // the connection ends behind SUBACK
+		}), nil)
+		r.ended(12)
+	})
+}
+
+func TestASharedFilterIsComparedByWhatItShares(t *testing.T) {
+	var out buffer
+	p := newPrinter(&console{quiet: true, out: &out}, []string{"$share/group/a/+", "a/b"}, 0, false, &out)
+	for number, topic := range map[int]string{0: "a/b", 1: "a/b"} {
+		if verdict, err := p.print(number, &mqtt.Message{Topic: topic, Payload: []byte("x")}); verdict != goOn || err != nil {
+			t.Errorf("%v, %v", verdict, err)
+		}
+	}
+	if got := out.String(); got != "x\n" {
+		t.Errorf("it printed %q", got)
+	}
 }
 
 func TestALowerQoSThanAskedForIsSaid(t *testing.T) {

@@ -24,7 +24,7 @@ func relay(b *testing.B, q packet.QoS, subscribers int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	broker := New(Config{OutgoingBytes: 1 << 30, QueueMessages: 1 << 30, QueueBytes: 1 << 40, Inflight: 1000})
+	broker := New(Config{OutgoingBytes: 1 << 30, QueueMessages: 1 << 30, QueueBytes: 1 << 30, Inflight: 1000})
 	go broker.Serve(b.Context(), l)
 	defer broker.Close()
 

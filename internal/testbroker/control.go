@@ -39,7 +39,7 @@ func (b *Broker) Stats() Stats {
 }
 
 // Publish routes a message as if a client had sent it. The payload is copied. The error is a *[packet.Error] about the
-// topic name or QoS, or ErrClosed.
+// topic name or QoS, one about more levels than Config.MaxLevels, or ErrClosed.
 func (b *Broker) Publish(topic string, payload []byte, qos packet.QoS, retain bool) error {
 	p := packet.Publish{Topic: []byte(topic), Payload: payload, QoS: qos, Retain: retain}
 	if err := packet.ValidTopic(topic); err != nil {

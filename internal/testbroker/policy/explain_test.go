@@ -159,6 +159,7 @@ func TestUnresolvedVariablesGiveTheSmallerPermission(t *testing.T) {
 		{"ForAnyValue:StringNotLike", `"Resource": "*", "Condition": {"ForAnyValue:StringNotLike": {"aws:SourceVpc": "${iot:ClientId}"}}`, false, true},
 		{"ForAllValues:StringLike", `"Resource": "*", "Condition": {"ForAllValues:StringLike": {"aws:SourceVpc": "${iot:ClientId}"}}`, false, false},
 		{"Bool", `"Resource": "*", "Condition": {"Bool": {"aws:SourceVpc": "${iot:ClientId}"}}`, false, false},
+		{"another condition that holds", `"NotResource": "~topic/${iot:ClientId}", "Condition": {"StringEquals": {"aws:SourceVpc": "v"}}`, false, true},
 		{"another condition that fails", `"NotResource": "~topic/${iot:ClientId}", "Condition": {"StringEquals": {"aws:SourceVpc": "w"}}`, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

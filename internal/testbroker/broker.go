@@ -15,6 +15,7 @@
 //	route.go          from a message to the sessions that get it (3.3.5)
 //	control.go        what a test does to the broker: publish, drop, restart, count
 //	transcript.go     what happened on the wire
+//	relay.go          a man in the middle, packet by packet
 //	memconn.go        a connection in memory that works under testing/synctest
 //	certificates.go   a CA, a server's and a device's certificate
 //

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"iotwire/mqtt/packet"
@@ -99,8 +98,7 @@ func (s *session) again(id uint16, qos QoS, dup bool, sum uint32) (bool, error) 
 	case r.conn == s.conn:
 		return false, violation(packet.PUBLISH, "MQTT-2.3.1-4", "identifier %d is in use by a QoS 2 message that is not yet released", id)
 	}
-	delete(s.received, id)
-	s.remove(Key{kindReceived, uint64(id)})
+	s.unreceive(id)
 	return false, nil
 }
 
@@ -202,11 +200,8 @@ func (s *session) receivePubrel(id uint16) error {
 	if a := s.arrivals[id]; a != nil && a.qos == QoS2 && a.conn == s.conn {
 		return violation(packet.PUBREL, "MQTT-4.3.3-1", "identifier %d: no PUBREC was sent, so no PUBREL may come", id)
 	}
-	if _, ok := s.received[id]; ok { // durably, or after a crash a new message of this identifier would be taken for this one
-		delete(s.received, id)
-		s.remove(Key{kindReceived, uint64(id)})
-		s.dispel()
-	}
+	s.unreceive(id)
+	s.dispel()
 	s.forgive(id)
 	s.out, _ = packet.AppendPubcomp(s.out, &packet.Pubcomp{ID: id})
 	s.ackDebt += 4
@@ -224,9 +219,18 @@ func (s *session) remember(a *arrival) {
 // receive adds an identifier to the QoS 2 messages that are ours.
 func (s *session) receive(id uint16, sum uint32) {
 	if r, ok := s.received[id]; !ok || r.sum != sum {
-		s.put(Key{kindReceived, uint64(id)}, binary.BigEndian.AppendUint32(nil, sum))
+		s.unreceive(id)
+		s.put(Key{kindReceived, pair(uint64(sum), id)})
 	}
 	s.received[id] = receipt{sum, s.conn}
+}
+
+// unreceive removes one: durably, or after a crash a new message of this identifier would be taken for this one.
+func (s *session) unreceive(id uint16) {
+	if r, ok := s.received[id]; ok {
+		delete(s.received, id)
+		s.remove(Key{kindReceived, pair(uint64(r.sum), id)})
+	}
 }
 
 // disconnectedInbound ends what belongs to the connection: the order of answers. The server will send again what it
@@ -250,9 +254,8 @@ func (s *session) loseInbound() {
 	}
 	clear(s.arrivals)
 	for id := range s.received {
-		s.remove(Key{kindReceived, uint64(id)})
+		s.unreceive(id)
 	}
-	clear(s.received)
 }
 
 func (in *inbound) newArrival(id uint16, qos QoS, sum uint32) *arrival {

@@ -1,6 +1,9 @@
 package mqtt
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // commit is the goroutine that stores what the session's journal holds and the messages that wait to be accepted, as
 // long as there is any: what comes while one Put is under way shares the next. It ends when there is nothing to do.
@@ -15,8 +18,8 @@ func (c *Client) commit() {
 		for _, f := range flows {
 			accept = append(accept, s.record(f))
 		}
-		records, deletes, barrier := j.records, j.deletes, j.barrier || c.flushing
-		j.records, j.deletes, j.barrier, c.flushing = nil, nil, false, false
+		records, extras, deletes, barrier := j.records, j.extras, j.deletes, j.barrier || c.flushing
+		j.records, j.extras, j.deletes, j.barrier, c.flushing = nil, nil, nil, false, false
 		j.busy = true
 		j.started++
 		conn, position := s.conn, s.position()
@@ -27,11 +30,14 @@ func (c *Client) commit() {
 		if len(deletes) > 0 {
 			err = store.Delete(deletes...)
 		}
-		if err == nil && (barrier || len(records)+len(accept) > 0) {
-			err = store.Put(append(records, accept...)...)
-			if err != nil && len(accept) > 0 {
+		if err == nil && (barrier || len(records)+len(extras)+len(accept) > 0) {
+			err = store.Put(slices.Concat(records, extras, accept)...)
+			if err != nil && len(extras)+len(accept) > 0 {
 				// One message may be too large, say; that must not fail the others, and the session even less.
 				err = store.Put(records...)
+				for _, r := range extras {
+					store.Put(r)
+				}
 				for i, r := range accept {
 					failed[i] = store.Put(r)
 				}
@@ -82,7 +88,7 @@ func (c *Client) acceptStored(f *flow, err error) {
 // toStore reports whether commit has something to do. The lock is held.
 func (c *Client) toStore() bool {
 	j := &c.session.journal
-	return j.barrier || c.flushing || len(j.records)+len(c.accepting) > 0 || len(j.deletes) > lazyDeletes
+	return j.barrier || c.flushing || len(j.records)+len(j.extras)+len(c.accepting) > 0 || len(j.deletes) > lazyDeletes
 }
 
 // startCommit starts commit if there is something to do. The lock is held.

@@ -2,20 +2,20 @@ package mqtt
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
 	"iotwire/mqtt/packet"
 )
 
-// The kinds of record of a durable session.
+// The kinds of record of a durable session. What the session cannot do without is in the key, with no data, so that a
+// store that is full of messages has room for it.
 const (
-	kindMessage    Kind = 1 + iota // by seq: a byte that is 1 if it may have been sent when it was stored, then the PUBLISH
-	kindSent                       // one record, N is 0: messages up to this seq may have been sent
-	kindReleased                   // by the seq of the PUBREC, which gives the order: the identifier
-	kindReceived                   // by identifier: the sum of a QoS 2 message that is ours
-	kindSubscribed                 // by a number: the QoS asked for, then the topic filter
+	kindMessage    Kind = 1 + iota // N is its seq; a byte that is 1 if it may have been sent when it was stored, then the PUBLISH
+	kindSent                       // N is a seq: messages up to it may have been sent
+	kindReleased                   // N is the seq of the PUBREC, which gives the order, and the identifier
+	kindReceived                   // N is the sum and the identifier of a QoS 2 message that is ours
+	kindSubscribed                 // N is a number of its own; the QoS asked for, then the topic filter
 	kindConnecting                 // one record, N is 0: CONNECT may have been sent, and what CONNACK said was not yet noted
 )
 
@@ -29,12 +29,14 @@ type journal struct {
 	durable bool
 
 	records []Record
+	extras  []Record // that the session can do without
 	deletes []Key
-	barrier bool // the deletes have to be durable too
-	busy    bool // records of earlier calls are being stored
-	asked   bool // CONNECT may have been sent, and no CONNACK came: see connecting
-	doubt   bool // so the server's session may not be the one that we know
-	broken  bool // the store failed: what is held is held for ever
+	mark    uint64 // N of the record of kindSent
+	barrier bool   // the deletes have to be durable too
+	busy    bool   // records of earlier calls are being stored
+	asked   bool   // CONNECT may have been sent, and no CONNACK came: see connecting
+	doubt   bool   // so the server's session may not be the one that we know
+	broken  bool   // the store failed: what is held is held for ever
 
 	cleared uint64 // position in the stream up to which nothing is held
 	started int    // commits that were begun, and that ended
@@ -53,12 +55,15 @@ func (j *journal) before(position uint64) {
 }
 
 // put adds a record.
-func (s *session) put(k Key, data []byte) {
+func (s *session) put(k Key) {
 	if s.durable {
 		s.journal.before(s.position())
-		s.records = append(s.records, Record{k, data})
+		s.records = append(s.records, Record{Key: k})
 	}
 }
+
+// pair makes one number of a number of up to 48 bits and an identifier.
+func pair(n uint64, id uint16) uint64 { return n<<16 | uint64(id) }
 
 // remove deletes a record, durably.
 func (s *session) remove(k Key) {
@@ -106,7 +111,7 @@ func (s *session) forget(f *flow) {
 		return
 	}
 	if f.in == &s.released {
-		s.removeLater(Key{kindReleased, f.seq})
+		s.removeLater(Key{kindReleased, pair(f.seq, f.id)})
 	} else {
 		s.removeLater(Key{kindMessage, f.seq})
 	}
@@ -118,7 +123,7 @@ func (s *session) release(f *flow) {
 		s.removeLater(Key{kindMessage, f.seq})
 		s.seq++
 		f.seq = s.seq
-		s.put(Key{kindReleased, f.seq}, binary.BigEndian.AppendUint16(nil, f.id))
+		s.put(Key{kindReleased, pair(f.seq, f.id)})
 	}
 	f.packet = f.packet[:0]
 }
@@ -140,7 +145,7 @@ func (s *session) connecting() {
 		s.dispel()
 	}
 	s.asked = true
-	s.put(Key{kindConnecting, 0}, nil)
+	s.put(Key{kindConnecting, 0})
 }
 
 // dispel ends the doubt when no identifier is left that it is about.
@@ -163,8 +168,10 @@ func (s *session) journalConnected(present bool) {
 	} else {
 		s.remove(Key{kindConnecting, 0})
 	}
-	if s.storing.n+s.queue.n > 0 {
-		s.put(Key{kindSent, 0}, binary.BigEndian.AppendUint64(nil, s.seq))
+	if s.storing.n+s.queue.n > 0 && s.mark != s.seq {
+		s.removeLater(Key{kindSent, s.mark})
+		s.mark = s.seq
+		s.put(Key{kindSent, s.mark})
 	}
 }
 
@@ -177,7 +184,7 @@ func (s *session) know(w *wish) {
 			w.key = s.seq
 		}
 		w.known = true
-		s.put(Key{kindSubscribed, w.key}, append([]byte{byte(w.hasQoS)}, w.filter...))
+		s.extras = append(s.extras, Record{Key{kindSubscribed, w.key}, append([]byte{byte(w.hasQoS)}, w.filter...)})
 	}
 }
 
@@ -190,10 +197,9 @@ func (s *session) unknow(w *wish) {
 
 // load brings back the session that an earlier process left in the store. Damage is told and skipped.
 func (s *session) load(store Store, damaged func(error)) error {
-	var upTo uint64
 	for r, err := range store.All() {
 		if err == nil {
-			err = s.loadRecord(r, &upTo)
+			err = s.loadRecord(r)
 		}
 		if err != nil {
 			damaged(fmt.Errorf("store: record %d/%d: %w", r.Key.Kind, r.Key.N, err))
@@ -213,19 +219,18 @@ func (s *session) load(store Store, damaged func(error)) error {
 	sorted(&s.queue)
 	sorted(&s.released)
 	for f := s.queue.head; f != nil; f = f.next {
-		f.written = f.written || f.seq <= upTo
+		f.written = f.written || f.seq <= s.mark
 		f.left = f.written
 	}
 	return nil
 }
 
-func (s *session) loadRecord(r Record, upTo *uint64) error {
+func (s *session) loadRecord(r Record) error {
 	bad := func() error { return fmt.Errorf("%d bytes that this version does not understand", len(r.Data)) }
-	if r.Key.Kind != kindReceived {
-		s.seq = max(s.seq, r.Key.N)
-	}
+	id := uint16(r.Key.N)
 	switch r.Key.Kind {
 	case kindMessage:
+		s.seq = max(s.seq, r.Key.N)
 		if len(r.Data) < 2 {
 			return bad()
 		}
@@ -248,10 +253,7 @@ func (s *session) loadRecord(r Record, upTo *uint64) error {
 		s.bytes += f.size
 		s.queue.push(f)
 	case kindReleased:
-		if len(r.Data) != 2 {
-			return bad()
-		}
-		id := binary.BigEndian.Uint16(r.Data)
+		s.seq = max(s.seq, r.Key.N>>16)
 		if old := s.flows[id]; old != nil { // its message was to be deleted
 			if old.in == &s.released {
 				return fmt.Errorf("identifier %d is in use by another record", id)
@@ -261,23 +263,18 @@ func (s *session) loadRecord(r Record, upTo *uint64) error {
 			s.removeLater(Key{kindMessage, old.seq})
 		}
 		f := newFlow()
-		f.qos, f.id, f.seq, f.written, f.resumed = QoS2, id, r.Key.N, true, true
+		f.qos, f.id, f.seq, f.written, f.resumed = QoS2, id, r.Key.N>>16, true, true
 		s.flows[id] = f
 		s.released.push(f)
 	case kindSent:
-		if len(r.Data) != 8 {
-			return bad()
-		}
-		*upTo = binary.BigEndian.Uint64(r.Data)
-		s.seq = max(s.seq, *upTo)
+		s.seq = max(s.seq, r.Key.N)
+		s.mark = max(s.mark, r.Key.N)
 	case kindConnecting:
 		s.asked = true
 	case kindReceived:
-		if len(r.Data) != 4 {
-			return bad()
-		}
-		s.received[uint16(r.Key.N)] = receipt{sum: binary.BigEndian.Uint32(r.Data)}
+		s.received[id] = receipt{sum: uint32(r.Key.N >> 16)}
 	case kindSubscribed:
+		s.seq = max(s.seq, r.Key.N)
 		if len(r.Data) < 2 || packet.ValidFilter(string(r.Data[1:])) != nil {
 			return bad()
 		}

@@ -19,8 +19,8 @@ var sessionMutants = []mutant{
 	{"never acknowledge out of turn", "arrival.go", "	a.acked = true\n	if a.owed > 0 {", "	a.acked = true\n	if false {"},
 	{"forget the QoS 2 identifier", "arrival.go", "	s.received[id] = receipt{sum, s.conn}\n", ""},
 	{"deliver a QoS 2 repetition", "arrival.go", "	case qos == QoS2 && r.sum == sum && ", "	case qos == QoS0 && "},
-	{"keep the inbound set on session present 0", "arrival.go", "	clear(s.received)\n", ""},
-	{"PUBCOMP keeps the identifier", "arrival.go", "		delete(s.received, id)\n", ""},
+	{"keep the inbound set on session present 0", "arrival.go", "	for id := range s.received {\n		s.unreceive(id)\n	}\n", ""},
+	{"PUBCOMP keeps the identifier", "arrival.go", "		delete(s.received, id)\n		s.remove", "		s.remove"},
 	{"deliver again what is not yet acknowledged", "arrival.go", "		if same {", "		if same && false {"},
 	{"forget owed answers of repetitions", "arrival.go", "			a.owed++\n			s.owe(answer{id, qos, sum, a, a.owed > 1})\n", ""},
 	{"PUBLISH after PUBREL", "session.go", "	for f := s.released.head; f != nil; f = f.next {\n		f.conn", "	for f := s.released.head; f != nil; f = f.next {\n		s.send(f)\n		f.conn"},
@@ -40,13 +40,13 @@ var sessionMutants = []mutant{
 	{"subscribe never again", "wish.go", "	if !present {\n		for _, w := range s.wishes {\n			w.has, w.refused", "	if false {\n		for _, w := range s.wishes {\n			w.has, w.refused"},
 	{"SUBSCRIBE lost with its connection", "wish.go", "			w.has, w.hasQoS = true, unsure\n", "			w.has, w.hasQoS = true, 2\n"},
 	{"PUBREL before its record", "session.go", "		s.release(f)\n", "		defer s.release(f)\n"},
-	{"no record of PUBREC", "journal.go", "		s.put(Key{kindReleased, f.seq}, binary.BigEndian.AppendUint16(nil, f.id))\n", ""},
+	{"no record of PUBREC", "journal.go", "		s.put(Key{kindReleased, pair(f.seq, f.id)})\n", ""},
 	{"nothing is held for the disk", "journal.go", "func (j *journal) holds() bool { return ", "func (j *journal) holds() bool { return false }\nfunc (j *journal) _() bool { return "},
 	{"accepted before it is stored", "publish.go", "		err := <-stored ", "		err := error(nil) "},
 	{"message not stored", "journal.go", "	return Record{Key{kindMessage, f.seq}, ", "	return Record{Key{99, f.seq}, "},
-	{"CONNECT before it is noted", "journal.go", "	s.put(Key{kindConnecting, 0}, nil)\n", ""},
+	{"CONNECT before it is noted", "journal.go", "	s.put(Key{kindConnecting, 0})\n", ""},
 	{"no doubt after a lost CONNACK", "journal.go", "	if s.asked {\n", "	if false {\n"},
-	{"may have been sent, forgotten", "journal.go", "		f.written = f.written || f.seq <= upTo\n", "		f.written = false\n"},
+	{"may have been sent, forgotten", "journal.go", "		f.written = f.written || f.seq <= s.mark\n", "		f.written = false\n"},
 }
 
 // TestMutants checks the judge: each of the mistakes above has to be noticed by the histories. It takes minutes, so it

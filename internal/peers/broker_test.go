@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +23,10 @@ type brokerKind struct {
 	name  string
 	start func(t *testing.T, s setup) *broker // it runs until the test ends
 	lacks map[string]string                   // names of scenarios that it cannot pass, and why
+
+	// retainsLate and reorders say why more is allowed to a broker than the standard does, if it is: that what it
+	// retains shows late, and that what waits in a session comes in another order after a reconnect.
+	retainsLate, reorders string
 }
 
 // setup says how a broker is to be started. The zero value: plain TCP, everybody may do everything.
@@ -51,6 +57,14 @@ func (k brokerKind) run(t *testing.T, s setup) *broker {
 	b := k.start(t, s)
 	b.kind = k
 	return b
+}
+
+// need skips a test of something that the broker lacks.
+func (k brokerKind) need(t *testing.T, what string) {
+	t.Helper()
+	if why, ok := k.lacks[what]; ok {
+		t.Skipf("%s: %s", k.name, why)
+	}
 }
 
 // again starts another broker of the same kind, with the same certificates and what else s says.
@@ -98,15 +112,23 @@ func (b *broker) config(t *testing.T) iot.Config {
 	return c
 }
 
-// freeAddress returns an address of the loopback interface on which nobody listens.
+// ports counts the ports that were tried.
+var ports atomic.Int32
+
+// freeAddress returns an address of the loopback interface on which nobody listens. Its port is none of those that
+// outgoing connections get (from 32 768 on), so that it is still free when a broker has ended and starts again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10_000 + (os.Getpid()*200+int(ports.Add(1)))%20_000
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // awaitListener waits until somebody accepts connections on address.

@@ -33,6 +33,7 @@ type client struct {
 	line    *line
 	present chan bool     // session present, for each CONNACK that accepted
 	lost    chan error    // for each attempt that failed and each connection that ended
+	granted chan string   // filters, for each SUBACK that grants
 	ended   chan struct{} // closed when Run has returned
 	err     error         // of Run, once ended
 	cancel  context.CancelFunc
@@ -47,6 +48,7 @@ func (b *broker) client(t *testing.T, change func(*mqtt.Config)) *client {
 		line:    newLine(),
 		present: make(chan bool, 1000),
 		lost:    make(chan error, 1000),
+		granted: make(chan string, 10_000),
 		ended:   make(chan struct{}),
 	}
 	endpoint := b.config(t)
@@ -65,6 +67,11 @@ func (b *broker) client(t *testing.T, change func(*mqtt.Config)) *client {
 	config.Trace = &mqtt.Trace{
 		Connected:    func(sessionPresent bool) { c.present <- sessionPresent },
 		Disconnected: func(err error, _ bool, _ time.Duration) { c.lost <- err },
+		Subscribed: func(filter string, _ mqtt.QoS, err error) {
+			if err == nil {
+				c.granted <- filter
+			}
+		},
 		Dropped: func(m *mqtt.Message, err error) {
 			t.Errorf("the client dropped a message on %s: %v", m.Topic, err)
 		},
@@ -87,10 +94,7 @@ func (c *client) start() {
 		c.err = c.Run(ctx)
 		close(c.ended)
 	}()
-	c.t.Cleanup(func() {
-		c.stop()
-		c.loops.Wait()
-	})
+	c.t.Cleanup(c.stop)
 }
 
 // connect makes a client, starts it, and waits until it is connected.
@@ -104,10 +108,11 @@ func (b *broker) connect(t *testing.T, change func(*mqtt.Config)) *client {
 	return c
 }
 
-// stop ends the client with DISCONNECT and waits for its end.
+// stop ends the client with DISCONNECT and waits for its end. All that came is then in the inboxes.
 func (c *client) stop() {
 	c.cancel()
 	<-c.ended
+	c.loops.Wait()
 }
 
 // awaitPresent waits for the next CONNACK and returns its session present flag.
@@ -134,6 +139,22 @@ func (c *client) awaitLost() error {
 	}
 }
 
+// awaitGranted waits until filter is granted once more.
+func (c *client) awaitGranted(filter string) {
+	c.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case f := <-c.granted:
+			if f == filter {
+				return
+			}
+		case <-deadline:
+			c.t.Fatalf("no SUBACK for %s", filter)
+		}
+	}
+}
+
 // publish publishes messages, one after the other.
 func (c *client) publish(messages ...mqtt.Message) {
 	c.t.Helper()
@@ -151,14 +172,31 @@ type inbox struct {
 	messages chan mqtt.Message
 }
 
-// subscribe subscribes and waits for the answer.
+// subscribe subscribes and waits until the broker has done so.
 func (c *client) subscribe(filter string, qos mqtt.QoS) *inbox {
 	c.t.Helper()
 	in := c.declare(filter, qos)
 	if err := in.sub.Ready(within(c.t)); err != nil {
 		c.t.Fatalf("subscribe to %s: %v", filter, err)
 	}
+	c.settle()
 	return in
+}
+
+// settle waits until the broker has done everything for the packets that the client has sent: some brokers answer
+// SUBSCRIBE before they look for retained messages.
+func (c *client) settle() {
+	c.t.Helper()
+	sub, err := c.Subscribe(fresh("settled/"), mqtt.QoS0)
+	if err == nil {
+		err = sub.Ready(within(c.t))
+	}
+	if err == nil {
+		err = sub.Close(within(c.t))
+	}
+	if err != nil {
+		c.t.Fatalf("settle: %v", err)
+	}
 }
 
 // declare subscribes without waiting for the answer.

@@ -59,9 +59,7 @@ func TestClientWithBroker(t *testing.T) {
 		b := kind.run(t, setup{certificates: c})
 		for _, s := range scenarios() {
 			t.Run(s.name, func(t *testing.T) {
-				if why, ok := kind.lacks[s.name]; ok {
-					t.Skipf("%s: %s", kind.name, why)
-				}
+				kind.need(t, s.name)
 				s.run(t, b)
 			})
 		}

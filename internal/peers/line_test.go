@@ -98,9 +98,8 @@ type countedConn struct {
 }
 
 func (c *countedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.read(p[:n])
-	return n, err
+	c.read(p) // before: the answer may come at once
+	return c.Conn.Write(p)
 }
 
 func (c *countedConn) read(p []byte) {

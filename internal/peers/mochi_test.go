@@ -10,7 +10,17 @@ import (
 )
 
 // mochi is mochi-mqtt, in this process.
-var mochi = brokerKind{name: "mochi", start: startMochi}
+var mochi = brokerKind{
+	name:     "mochi",
+	start:    startMochi,
+	reorders: "it keeps what waits for a session in a map, and sorts it by the second in which it came",
+	lacks: map[string]string{
+		"qos1-publisher-cut-off":  "when it cannot write a PUBACK it drops the message, but acknowledges it on the next connection",
+		"qos2-publisher-cut-off":  "when it cannot write a PUBREC it drops the message, but answers the repetition as if it had it",
+		"qos1-subscriber-cut-off": "it loses messages that come while a session passes to a new connection",
+		"qos2-subscriber-cut-off": "it loses messages that come while a session passes to a new connection",
+	},
+}
 
 func startMochi(t *testing.T, s setup) *broker {
 	t.Helper()

@@ -6,12 +6,23 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
 
 // nats is nats-server with its MQTT listener, in this process.
-var nats = brokerKind{name: "nats", start: startNATS}
+var nats = brokerKind{
+	name:        "nats",
+	start:       startNATS,
+	retainsLate: "it stores retained messages after it has acknowledged them",
+	reorders:    "it delivers again, without order, what a client did not acknowledge before it lost the connection",
+	lacks: map[string]string{
+		"shared-subscription":  "no shared subscriptions: it takes $share for a level of a topic like any other",
+		"topics/with space":    "no spaces in topics: it refuses such a filter",
+		"topics/signs of NATS": "no * and > in topics: it refuses such a filter",
+	},
+}
 
 func startNATS(t *testing.T, s setup) *broker {
 	t.Helper()
@@ -22,7 +33,7 @@ func startNATS(t *testing.T, s setup) *broker {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.SetLoggerV2(log, true, false, false)
+		n.SetLoggerV2(log, true, true, false)
 		n.Start()
 		awaitListener(t, b.address, nil)
 		return n
@@ -56,7 +67,11 @@ func natsOptions(t *testing.T, b *broker) *server.Options {
 		MaxPayload: 8 << 20,
 		JetStream:  true, // sessions and retained messages are kept there
 		StoreDir:   t.TempDir(),
-		MQTT:       server.MQTTOpts{Host: host, Port: port},
+		MQTT: server.MQTTOpts{
+			Host:    host,
+			Port:    port,
+			AckWait: time.Second, // then it sends again what was not acknowledged; the default is 30 s
+		},
 	}
 	if s := b.setup; s.certificates != nil {
 		o.MQTT.TLSConfig = s.certificates.server(t)

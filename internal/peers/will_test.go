@@ -28,7 +28,7 @@ func testRetainedWill(t *testing.T, b *broker) {
 	live := will
 	live.Retain = false
 	observer.want(live)
-	b.connect(t, nil).subscribe(topic, mqtt.QoS1).want(will)
+	wantRetained(t, b, topic, mqtt.QoS1, will)
 }
 
 // testNoWill ends a client with DISCONNECT, in both ways that there are: its will is not published [MQTT-3.1.2-10].

@@ -157,6 +157,9 @@ func (c *server) publish(topic string, q QoS, id uint16, payload string) {
 }
 
 func publishBytes(topic string, q QoS, id uint16, dup bool, payload string) []byte {
+	if q == QoS0 {
+		id = 0
+	}
 	b, err := packet.AppendPublish(nil, &packet.Publish{Topic: []byte(topic), QoS: q, ID: id, Dup: dup, Payload: []byte(payload)})
 	if err != nil {
 		panic(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"sync/atomic"
 
 	"iotwire/mqtt/packet"
 )
@@ -14,13 +15,13 @@ import (
 // A message that matches several Subscriptions goes to each of them once, and is acknowledged when all are done. A
 // Subscription whose messages nobody takes fills the client's inbox and so stops the others in the end: Close it.
 type Subscription struct {
-	c    *Client
-	wish *wish
-	qos  QoS
+	c      *Client
+	wish   *wish
+	qos    QoS
+	closed atomic.Bool
 
 	// The lock of the Client guards what follows.
 	inbox   inbox
-	closed  bool
 	loops   int           // message loops at work
 	ready   chan struct{} // capacity 1: something has changed for a loop that waits
 	touched bool          // it is on Client.touched
@@ -84,7 +85,7 @@ func (s *Subscription) Ready(ctx context.Context) error {
 	return s.c.await(ctx, func() (bool, error) {
 		w := s.wish
 		switch {
-		case s.closed:
+		case s.closed.Load():
 			return false, ErrUnsubscribed
 		case s.c.over != nil:
 			return false, s.c.over
@@ -95,7 +96,7 @@ func (s *Subscription) Ready(ctx context.Context) error {
 	})
 }
 
-// Close ends the subscription. Message loops end, messages that wait are dropped without an acknowledgement, and the
+// Close ends the subscription. Message loops end, messages that wait are acknowledged and dropped, and the
 // server gets an UNSUBSCRIBE, unless another Subscription has the same filter. Close waits for the answer, or for the
 // next connection if there is none, as long as ctx allows; the wish is gone either way. Messages that the server had
 // already begun to deliver are acknowledged and dropped [MQTT-3.10.4-3].
@@ -103,8 +104,7 @@ func (s *Subscription) Close(ctx context.Context) error {
 	c := s.c
 	c.mu.Lock()
 	w := s.wish
-	if !s.closed {
-		s.closed = true
+	if s.closed.CompareAndSwap(false, true) {
 		for i, other := range w.subs {
 			if other == s {
 				w.subs = append(w.subs[:i:i], w.subs[i+1:]...)
@@ -200,6 +200,9 @@ func (l *loop) next(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if l.s.closed.Load() {
+		return ErrUnsubscribed
+	}
 	if l.batch.len() == 0 {
 		if err := l.fetch(ctx); err != nil {
 			return err
@@ -218,7 +221,7 @@ func (l *loop) fetch(ctx context.Context) error {
 		c.mu.Lock()
 		l.release()
 		err := s.state()
-		if s.inbox.len() > 0 && !s.closed {
+		if s.inbox.len() > 0 && !s.closed.Load() {
 			if s.loops == 1 {
 				s.inbox, l.batch = l.batch, s.inbox
 			} else {
@@ -251,7 +254,7 @@ func (l *loop) fetch(ctx context.Context) error {
 // state returns why no more messages will come, or nil. The lock is held.
 func (s *Subscription) state() error {
 	switch {
-	case s.closed:
+	case s.closed.Load():
 		return ErrUnsubscribed
 	case s.wish.refused:
 		return ErrRefused
@@ -275,13 +278,14 @@ func (l *loop) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.loops--
-	if l.busy && !l.m.held { // the body panicked: its message goes to the next loop
+	if a := l.e.arrival; l.busy && !l.m.held && (a == nil || a.gen == l.e.gen && !a.acked) {
+		// The body panicked: its message goes to the next loop.
 		var current inbox
 		current.add(l.e, l.m.Payload)
 		l.batch.putBack(&current)
 	}
 	if l.batch.len() > 0 {
-		if s.closed {
+		if s.closed.Load() {
 			for l.batch.len() > 0 {
 				if e, _ := l.batch.next(); e.arrival != nil {
 					c.session.acknowledge(e.arrival)

@@ -336,7 +336,7 @@ func TestConnectionThatFailsInItsOwnWays(t *testing.T) {
 var errBroken = errors.New("broken")
 
 // A connection that takes or gives one byte at a time changes nothing.
-func TestOneByteAtATime(t *testing.T) {
+func TestConnectionThatReadsOneByteAtATime(t *testing.T) {
 	bubble(t, func(t *testing.T, s *script) {
 		c := s.run(Config{Dial: func(ctx context.Context) (net.Conn, error) {
 			conn, err := s.dial(ctx)

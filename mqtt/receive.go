@@ -290,27 +290,27 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 			return &protocolError{err}
 		}
 	}
-	if !again {
-		c.stats.Received++
-	}
-	switch {
-	case again:
-	case c.cfg.Large != nil:
-		c.stats.Delivered++
-		r.pass()
+	r.pass()
+	large := c.cfg.Large != nil && !again
+	if large {
 		m := Message{Topic: string(p.Topic), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup}
 		if err := c.cfg.Large(&m, h.Len-len(head), rest); err != nil {
 			return err
 		}
-		c.mu.Lock()
-	default:
-		r.dropped(&p, string(p.Topic), cause)
 	}
-	r.pass()
-	if _, err := io.Copy(io.Discard, rest); err != nil { // only what came whole is acknowledged
+	if _, err := io.Copy(io.Discard, rest); err != nil { // only what came whole counts, and is acknowledged
 		return err
 	}
 	c.mu.Lock()
+	switch {
+	case again:
+	case large:
+		c.stats.Received++
+		c.stats.Delivered++
+	default:
+		c.stats.Received++
+		r.dropped(&p, string(p.Topic), cause)
+	}
 	if p.QoS > 0 {
 		c.session.skip(p.ID, p.QoS, sum(head), again)
 	}

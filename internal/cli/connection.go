@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,12 +12,15 @@ import (
 
 	"iotwire/iot"
 	"iotwire/mqtt"
+	"iotwire/mqtt/filestore"
 )
 
 // connection is the options of publisher and subscriber on where to connect, and as whom.
 type connection struct {
 	endpoint, prefix, certDir string
 	clientID, ca, cert, key   string
+	persistent                bool
+	store                     string
 	qos                       int
 	keepAlive, timeout        time.Duration
 	quiet                     bool
@@ -54,6 +58,8 @@ func (o *connection) keepAliveOption() Option {
 func (o *connection) identityOptions() []Option {
 	return []Option{
 		{Name: "client-id", Metavar: "ID", Value: &o.clientID, Help: "the whole client id (replaces -p)"},
+		{Name: "persistent", Value: &o.persistent, Help: "clean session 0: the server keeps the session; needs --client-id"},
+		{Name: "store", Metavar: "DIR", Value: &o.store, Help: "keep the session in DIR as well; needs --persistent"},
 		{Name: "ca", Metavar: "FILE", Value: &o.ca, Help: "file to use in place of the CA in --cert-dir"},
 		{Name: "cert", Metavar: "FILE", Value: &o.cert, Help: "the same for the certificate"},
 		{Name: "key", Metavar: "FILE", Value: &o.key, Help: "the same for the private key"},
@@ -71,6 +77,12 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 	}
 	if t.FlagGiven("client-prefix") && !t.FlagGiven("client-id") {
 		o.clientID = "" // A flag wins over the variable of the option that would replace it, too.
+	}
+	if o.persistent && o.clientID == "" {
+		return iot.Endpoint{}, errors.New("--persistent needs --client-id ID: the session is found by it")
+	}
+	if o.store != "" && !o.persistent {
+		return iot.Endpoint{}, errors.New("--store needs --persistent: a clean session is not kept")
 	}
 	return iot.ParseEndpoint(o.endpoint)
 }
@@ -96,12 +108,29 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 		return mqtt.Config{}, c, err
 	}
 	c.ClientID = cfg.ClientID
-	cfg.CleanSession = true
+	cfg.CleanSession = !o.persistent
 	cfg.Timeout = o.timeout
 	if cfg.KeepAlive = o.keepAlive; o.keepAlive == 0 {
 		cfg.KeepAlive = -1
 	}
 	return cfg, c, nil
+}
+
+// openStore opens the store of a client that keeps its session, and makes it part of cfg.
+func (o *connection) openStore(cfg *mqtt.Config, log *console) *failure {
+	if o.store == "" {
+		return nil
+	}
+	store, err := filestore.Open(o.store, cfg.ClientID, filestore.Options{
+		Warn: func(err error) { log.warn("%v", err) },
+	})
+	if err != nil {
+		return &failure{ExitLocal, []string{"--store: " + err.Error()}}
+	}
+	cfg.Store = store
+	// What is accepted without a connection waits in memory too.
+	cfg.Queue = mqtt.Queue{Messages: 50_000, Bytes: 64 << 20}
+	return nil
 }
 
 // watch tells on the console what happens to the connections of a client. It belongs to Run's goroutine.
@@ -112,10 +141,12 @@ type watch struct {
 	began    time.Time
 	security string
 	accepted int                   // connections so far
+	patient  bool                  // the first one need not work
 	lost     atomic.Pointer[error] // why the last one ended; for everybody
 }
 
-// attach makes w part of cfg. The first connection has to work: what goes wrong before a CONNACK accepts is final.
+// attach makes w part of cfg. The first connection has to work, unless w is patient: what goes wrong before a CONNACK
+// accepts is final.
 func (w *watch) attach(cfg *mqtt.Config) {
 	dial, retry := cfg.Dial, cfg.Retry
 	cfg.Dial = func(ctx context.Context) (net.Conn, error) {
@@ -127,18 +158,19 @@ func (w *watch) attach(cfg *mqtt.Config) {
 		return conn, err
 	}
 	cfg.Retry = func(err error) bool {
-		return w.accepted > 0 && (retry == nil || retry(err))
+		return (w.accepted > 0 || w.patient) && (retry == nil || retry(err))
 	}
 	cfg.Trace = &mqtt.Trace{
 		Connecting:   w.connecting,
 		Connected:    w.connected,
 		Disconnected: w.disconnected,
+		Damaged:      func(err error) { w.log.warn("%v", err) },
 	}
 }
 
 func (w *watch) connecting(attempt int) {
 	w.began = time.Now()
-	if w.accepted == 0 {
+	if w.accepted == 0 && attempt == 1 {
 		w.log.say("connecting to %s as %s", w.target, oneLine(w.client))
 	}
 }
@@ -147,6 +179,8 @@ func (w *watch) connected(present bool) {
 	took := span(time.Since(w.began))
 	w.accepted++
 	switch {
+	case w.accepted == 1 && present:
+		w.log.say("connected in %s%s; the server has kept the session", took, w.security)
 	case w.accepted == 1:
 		w.log.say("connected in %s%s", took, w.security)
 	case present:

@@ -97,10 +97,16 @@ func Publisher(p *Process) ExitCode {
 		return diagnose(err, server).tell(table, p, log)
 	}
 	cfg.Inflight = o.inflight
-	w := &watch{log: log, target: target, client: cfg.ClientID}
+	if f := o.openStore(&cfg, log); f != nil {
+		return f.tell(table, p, log)
+	}
+	w := &watch{log: log, target: target, client: cfg.ClientID, patient: o.store != ""}
 	w.attach(&cfg)
 	client, err := mqtt.New(cfg)
 	if err != nil {
+		if cfg.Store != nil {
+			cfg.Store.Close()
+		}
 		return diagnose(err, server).tell(table, p, log)
 	}
 	r := &publishing{
@@ -205,19 +211,23 @@ func items(ctx context.Context, s source) <-chan item {
 	return c
 }
 
-// appendReport appends the JSON object for a message that is done.
-func (o *publisherOptions) appendReport(b []byte, n, total, size int, took time.Duration) []byte {
-	b = fmt.Appendf(b, `{"n":%d,`, n)
-	if total > 0 {
-		b = fmt.Appendf(b, `"of":%d,`, total)
+// appendReport appends the JSON object for a message that is done; total is how many there are, or 0.
+func (r *result) appendReport(b []byte, total int) []byte {
+	if r.resumed {
+		b = append(b, `{"resumed":true,`...)
+	} else {
+		b = fmt.Appendf(b, `{"n":%d,`, r.n)
+		if total > 0 {
+			b = fmt.Appendf(b, `"of":%d,`, total)
+		}
 	}
 	b = append(b, `"topic":`...)
-	b = appendQuoted(b, o.topic)
-	b = fmt.Appendf(b, `,"bytes":%d,"qos":%d,"ackMs":`, size, o.qos)
-	if o.qos == 0 {
+	b = appendQuoted(b, r.topic)
+	b = fmt.Appendf(b, `,"bytes":%d,"qos":%d,"ackMs":`, r.size, r.qos)
+	if r.qos == 0 {
 		b = append(b, "null"...) // nobody acknowledges it
 	} else {
-		b = fmt.Appendf(b, "%.1f", took.Seconds()*1e3)
+		b = fmt.Appendf(b, "%.1f", r.took.Seconds()*1e3)
 	}
 	return append(b, "}\n"...)
 }

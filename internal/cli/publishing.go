@@ -47,7 +47,11 @@ type publishing struct {
 
 // result is what became of a message.
 type result struct {
-	n, size int
+	n       int
+	resumed bool // an earlier run accepted it; it has no n
+	topic   string
+	qos     mqtt.QoS
+	size    int
 	took    time.Duration
 	err     error
 }
@@ -59,8 +63,10 @@ func (r *publishing) run(messages source) ExitCode {
 	defer close(r.gone)
 	over := make(chan error, 1)
 	go func() { over <- r.client.Run(ctx) }()
-	if code, ok := r.connect(ctx, cancel, over); !ok {
-		return code
+	if r.o.store == "" { // without a store nothing can be accepted before there is a connection
+		if code, ok := r.connect(ctx, cancel, over); !ok {
+			return code
+		}
 	}
 
 	r.limit = r.o.timeout
@@ -70,6 +76,7 @@ func (r *publishing) run(messages source) ExitCode {
 	defer r.pause.Stop()
 	defer r.silence.Stop()
 	began := time.Now()
+	r.resume()
 	stream := items(ctx, messages)
 	for !r.ended || r.pending > 0 {
 		r.send(ctx)
@@ -87,6 +94,9 @@ func (r *publishing) run(messages source) ExitCode {
 		case <-r.pause.C:
 			r.paused = false
 		case <-r.silence.C:
+			if r.o.store != "" && !r.ended {
+				break // what comes is kept, connection or not
+			}
 			r.stop(r.silent())
 			r.abandon(cancel)
 		case err := <-over:
@@ -138,13 +148,35 @@ func (r *publishing) connect(ctx context.Context, cancel context.CancelFunc, ove
 	}
 }
 
+// resume waits for the messages that an earlier run left in the store.
+func (r *publishing) resume() {
+	messages := r.client.Resumed()
+	if len(messages) == 0 {
+		return
+	}
+	r.log.warn("delivering %s that an earlier run left in %s", plural(len(messages), "message"), r.o.store)
+	r.tally.resumed = len(messages)
+	r.pending += len(messages)
+	r.silence.Reset(r.limit)
+	began := time.Now()
+	for _, m := range messages {
+		go func() {
+			<-m.Done() // it ends, at the latest with the client
+			select {
+			case r.results <- result{resumed: true, topic: m.Topic, qos: m.QoS, size: m.Size, took: time.Since(began), err: m.Err()}:
+			case <-r.gone:
+			}
+		}()
+	}
+}
+
 // take takes what came from the source.
 func (r *publishing) take(it item) {
 	switch {
 	case it.err == nil:
 		r.next, r.waiting = it.payload, true
 	case it.err == io.EOF:
-		r.ended = true
+		r.finish()
 	default:
 		r.stop(&failure{ExitLocal, []string{it.err.Error()}})
 	}
@@ -161,7 +193,15 @@ func (r *publishing) stop(why *failure) {
 			r.tally.unsent++
 		}
 	}
+	r.finish()
+}
+
+// finish says that nothing more is to be sent. With a store, only now does it count how long nobody has answered.
+func (r *publishing) finish() {
 	r.ended = true
+	if r.o.store != "" && r.pending > 0 {
+		r.silence.Reset(r.limit)
+	}
 }
 
 // silent is the failure of a server that acknowledges nothing.
@@ -175,7 +215,8 @@ func (r *publishing) silent() *failure {
 
 // send gives the next message to the client, if it is time.
 func (r *publishing) send(ctx context.Context) {
-	if !r.waiting || r.busy || r.paused || r.pending >= r.o.inflight {
+	// With a store the client takes what comes, and sends it when it can, --inflight at a time.
+	if !r.waiting || r.busy || r.paused || r.o.store == "" && r.pending >= r.o.inflight {
 		return
 	}
 	r.started++
@@ -203,7 +244,7 @@ func (r *publishing) send(ctx context.Context) {
 			err = d.Err()
 		}
 		select {
-		case r.results <- result{n, len(m.Payload), time.Since(began), err}:
+		case r.results <- result{n: n, topic: m.Topic, qos: m.QoS, size: len(m.Payload), took: time.Since(began), err: err}:
 		case <-r.gone:
 		}
 	}()
@@ -218,11 +259,20 @@ func (r *publishing) settle(res result) {
 		r.silence.Stop()
 	}
 	switch {
+	case res.err == nil && res.resumed:
+		r.tally.caughtUp++
+		r.watch.lost.Store(nil)
 	case res.err == nil:
 		r.tally.add(res.took)
 		r.watch.lost.Store(nil) // whatever was lost before did no harm
+	case errors.Is(res.err, mqtt.ErrStored):
+		r.tally.kept++
+		return
 	case errors.Is(res.err, mqtt.ErrNotSent):
 		r.tally.unsent++
+		if r.o.store != "" && r.failed == nil { // the disk, and not the network
+			r.stop(&failure{ExitLocal, []string{res.err.Error()}})
+		}
 		return
 	default:
 		r.tally.unconfirmed++
@@ -232,16 +282,22 @@ func (r *publishing) settle(res result) {
 		return
 	}
 	outcome := "sent"
-	if r.o.qos > 0 {
+	if res.qos > 0 {
 		outcome = "acknowledged in " + span(res.took)
 	}
 	number := fmt.Sprint(res.n)
-	if r.tally.total > 0 {
+	if res.resumed {
+		number = "of an earlier run:"
+	} else if r.tally.total > 0 {
 		number += fmt.Sprintf("/%d", r.tally.total)
 	}
-	r.log.say("%s %s, %s, QoS %d: %s", number, oneLine(r.o.topic), plural(res.size, "byte"), r.o.qos, outcome)
+	if res.resumed && res.topic == "" {
+		r.log.say("%s the end of a QoS 2 exchange: %s", number, outcome)
+	} else {
+		r.log.say("%s %s, %s, QoS %d: %s", number, oneLine(res.topic), plural(res.size, "byte"), res.qos, outcome)
+	}
 	if r.o.json {
-		if _, err := r.process.Stdout.Write(r.o.appendReport(nil, res.n, r.tally.total, res.size, res.took)); err != nil {
+		if _, err := r.process.Stdout.Write(res.appendReport(nil, r.tally.total)); err != nil {
 			r.closed = isClosedPipe(err)
 			r.stop(&failure{ExitLocal, []string{outputError(err).Error()}})
 		}

@@ -86,6 +86,9 @@ func Subscriber(p *Process) ExitCode {
 	if cfg.MaxPacket == 0 {
 		cfg.MaxPacket = largestMessage
 	}
+	if f := o.openStore(&cfg, log); f != nil {
+		return f.tell(table, p, log)
+	}
 	w := &watch{log: log, target: target, client: cfg.ClientID}
 	w.attach(&cfg)
 	r := &subscribing{
@@ -99,6 +102,9 @@ func Subscriber(p *Process) ExitCode {
 	r.attach(&cfg)
 	client, err := mqtt.New(cfg)
 	if err != nil {
+		if cfg.Store != nil {
+			cfg.Store.Close()
+		}
 		return diagnose(err, server).tell(table, p, log)
 	}
 	for _, filter := range o.topics {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"iotwire/iot"
@@ -27,9 +28,8 @@ type subscribing struct {
 	events chan event    // what Run and the loops report
 	gone   chan struct{} // closed when run returns: nobody reads events any more
 
-	// For Run's goroutine.
-	answered int // filters that the server has answered at least once
-	dropped  int // messages that found no room
+	answered atomic.Int32 // filters that the server has answered at least once, or still has from an earlier run
+	dropped  int          // messages that found no room; for Run's goroutine
 
 	// For run's goroutine.
 	awaited  map[string]bool // filters that the server has to answer on this connection
@@ -55,6 +55,7 @@ const (
 	connected eventKind = iota
 	disconnected
 	subscribed
+	kept // the session that the server has kept has all the subscriptions
 	dropped
 	printing // has ended: enough was printed, or standard output failed
 )
@@ -74,7 +75,7 @@ func (r *subscribing) attach(cfg *mqtt.Config) {
 	watch, retry := *cfg.Trace, cfg.Retry
 	cfg.Retry = func(err error) bool {
 		// A server that hangs up on the first SUBSCRIBE will do so again.
-		return !r.o.noReconnect && r.answered >= len(r.o.topics) && retry(err)
+		return !r.o.noReconnect && int(r.answered.Load()) >= len(r.o.topics) && retry(err)
 	}
 	cfg.Trace.Connected = func(present bool) {
 		watch.Connected(present)
@@ -85,7 +86,7 @@ func (r *subscribing) attach(cfg *mqtt.Config) {
 		r.report(event{kind: disconnected})
 	}
 	cfg.Trace.Subscribed = func(filter string, granted mqtt.QoS, err error) {
-		r.answered++
+		r.answered.Add(1)
 		switch {
 		case err != nil:
 		case int(granted) < r.o.qos:
@@ -124,6 +125,9 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 			loops <- struct{}{}
 		}()
 	}
+	if r.o.store != "" {
+		go r.awaitKept(ctx)
+	}
 	r.silence, r.wait = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	r.silence.Stop()
 	r.wait.Stop()
@@ -142,6 +146,17 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 		r.log.say("%s", r.summary(time.Since(r.began)))
 	}
 	return why.code
+}
+
+// awaitKept waits until the server has all subscriptions. It need not be asked for those that the store knows it has.
+func (r *subscribing) awaitKept(ctx context.Context) {
+	for _, s := range r.subscriptions {
+		if s.Ready(ctx) != nil {
+			return // serve hears of it
+		}
+	}
+	r.answered.Store(int32(len(r.subscriptions)))
+	r.report(event{kind: kept})
 }
 
 // print prints the messages of a subscription.
@@ -196,7 +211,7 @@ func (r *subscribing) handle(e event) *failure {
 	switch e.kind {
 	case connected:
 		r.connects++
-		if !e.present {
+		if !e.present || r.connects == 1 {
 			for _, filter := range r.o.topics {
 				r.awaited[filter] = true
 			}
@@ -204,6 +219,11 @@ func (r *subscribing) handle(e event) *failure {
 		}
 		if len(r.awaited) > 0 {
 			r.silence.Reset(r.o.timeout)
+		}
+	case kept:
+		if len(r.awaited) > 0 {
+			clear(r.awaited)
+			return r.settled()
 		}
 	case disconnected:
 		r.silence.Stop()

@@ -18,6 +18,10 @@ type tally struct {
 	done        int // acknowledged; at QoS 0: sent
 	unconfirmed int // sent, but not acknowledged
 	unsent      int // accepted or read, but of which no byte left; not those that were never read
+	kept        int // not acknowledged, and in the store for a later run; of an earlier run, too
+
+	resumed  int // of an earlier run
+	caughtUp int // of these: acknowledged
 
 	slowest time.Duration
 	sample  []time.Duration // of the times until the acknowledgement
@@ -36,7 +40,7 @@ func (t *tally) add(took time.Duration) {
 
 // complete reports whether all messages that were to be sent are done.
 func (t *tally) complete() bool {
-	return t.unconfirmed == 0 && t.unsent == 0 && (t.total == 0 || t.done == t.total)
+	return t.unconfirmed == 0 && t.unsent == 0 && t.kept == 0 && (t.total == 0 || t.done == t.total)
 }
 
 // verb is what is known of a message that is done.
@@ -61,7 +65,12 @@ func (t *tally) summary(took time.Duration) string {
 func (t *tally) shortfall() string {
 	left := t.unsent
 	if t.total > 0 {
-		left = t.total - t.done - t.unconfirmed
+		left = t.total - t.done - t.unconfirmed - (t.kept - (t.resumed - t.caughtUp))
+	}
+	if t.kept > 0 && t.unconfirmed == 0 && left == 0 {
+		return fmt.Sprintf("%s, %d kept for a later run", t.ratio(), t.kept)
+	} else if t.kept > 0 {
+		return fmt.Sprintf("%s, %d kept for a later run, %d sent but not acknowledged, %d not sent", t.ratio(), t.kept, t.unconfirmed, left)
 	}
 	if t.qos == 0 {
 		return fmt.Sprintf("%s, %d not sent", t.ratio(), left+t.unconfirmed)
@@ -70,8 +79,12 @@ func (t *tally) shortfall() string {
 }
 
 func (t *tally) ratio() string {
-	if t.total == 0 {
-		return fmt.Sprintf("%d %s", t.done, t.verb())
+	line := fmt.Sprintf("%d %s", t.done, t.verb())
+	if t.total > 0 {
+		line = fmt.Sprintf("%d of %d %s", t.done, t.total, t.verb())
 	}
-	return fmt.Sprintf("%d of %d %s", t.done, t.total, t.verb())
+	if t.resumed > 0 {
+		line += fmt.Sprintf(", %d of %d of an earlier run", t.caughtUp, t.resumed)
+	}
+	return line
 }

@@ -30,7 +30,7 @@ var sessionMutants = []mutant{
 	{"resend in reverse", "session.go", "		for f := s.sent.head; f != nil; f = f.next {\n			s.send(f)", "		for f := s.sent.tail; f != nil; f = f.prev {\n			s.send(f)"},
 	{"resend no PUBREL", "session.go", "		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: f.id})\n	}\n	if !s.probing", "	}\n	if !s.probing"},
 	{"confirm at PUBREC", "session.go", "		f.at = s.now\n		s.release(f)\n", "		s.complete(f)\n		return true, nil\n"},
-	{"success when the connection is lost", "session.go", "			f.written = true\n			suspect = f", "			f.written = true\n			defer s.finish(f, nil)\n			suspect = f"},
+	{"success when the connection is lost", "session.go", "			suspect = f\n", "			suspect = f\n			defer s.finish(f, nil)\n"},
 	{"QoS 2 again after session present 0", "session.go", "if f.written && f.qos == QoS2 {", "if false {"},
 	{"drop QoS 1 on session present 0", "session.go", "		s.bytes += f.size\n		s.queue.pushFront(f)", "		s.bytes += f.size\n		if f.qos == QoS1 {\n			s.abandon(f, ErrSessionLost)\n			continue\n		}\n		s.queue.pushFront(f)"},
 	{"order lost on session present 0", "session.go", "		s.queue.pushFront(f)", "		s.queue.push(f)"},
@@ -74,7 +74,7 @@ func TestMutants(t *testing.T) {
 				t.Fatal(err)
 			}
 			test := exec.Command("go", "test", "-vet=off", "-timeout=100s", "./mqtt",
-				"-run=^(TestHistories|TestStored)", "-rapid.checks=3000", "-rapid.nofailfile", "-rapid.shrinktime=1s")
+				"-run=^(TestHistories|TestStored|TestMQTT_)", "-rapid.checks=3000", "-rapid.nofailfile", "-rapid.shrinktime=1s")
 			test.Dir = dir
 			out, err := test.CombinedOutput()
 			if err == nil {

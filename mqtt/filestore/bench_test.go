@@ -50,30 +50,6 @@ func BenchmarkPutFromManyGoroutines(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
-func BenchmarkDelete(b *testing.B) {
-	s := benchmarkStore(b)
-	s.slack = 1 << 40
-	var records []mqtt.Record
-	for n := range 1000 {
-		records = append(records, record(n, ""))
-	}
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		if n%1000 == 0 {
-			b.StopTimer()
-			if err := s.Put(records...); err != nil {
-				b.Fatal(err)
-			}
-			b.StartTimer()
-		}
-		if err := s.Delete(key(n % 1000)); err != nil {
-			b.Fatal(err)
-		}
-		n++
-	}
-}
-
 func BenchmarkOpen(b *testing.B) {
 	dir := b.TempDir()
 	s, err := Open(dir, "client", Options{})

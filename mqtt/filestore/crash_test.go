@@ -69,7 +69,7 @@ func script() (calls []call) {
 	put(record(7, "seven"))
 	put(record(7, strings.Repeat("sieben", 10)), record(8, "eight"), record(7, strings.Repeat("sept", 10)))
 	del(key(7))
-	for n := range 7 {
+	for n := range 14 {
 		put(record(8, strings.Repeat("x", 60)+fmt.Sprint(n)), record(9+n%3, strings.Repeat("y", 20+n)))
 		del(key(9 + (n+1)%3))
 	}
@@ -87,7 +87,6 @@ func play(d *memoryDisk, calls []call) error {
 	if err != nil {
 		return err
 	}
-	defer func() { s.Close() }()
 	for _, c := range calls {
 		d.mark(c)
 		if err := c.do(s); err != nil {
@@ -100,7 +99,8 @@ func play(d *memoryDisk, calls []call) error {
 			}
 		}
 	}
-	return nil
+	d.mark(call{close: true})
+	return s.Close()
 }
 
 // promise is what a store owes after a crash: what is durable, and the calls since, of which any part may be.
@@ -154,6 +154,27 @@ func (p promise) check(records map[mqtt.Key]string) error {
 	for k, v := range records {
 		if !legal[k]["="+v] {
 			return fmt.Errorf("made up: %v is %.30q, want one of %v", k, v, legal[k])
+		}
+	}
+	// What was deleted is not gone without the records of the Put that followed.
+	var deleted, put call
+	for _, c := range p.since {
+		deleted.delete = append(deleted.delete, c.delete...)
+		put.put = append(put.put, c.put...)
+		deleted.close = deleted.close || c.close || c.put != nil
+	}
+	for _, k := range deleted.delete {
+		_, was := p.durable[k]
+		if _, is := records[k]; is || !was || slices.ContainsFunc(put.put, func(r mqtt.Record) bool { return r.Key == k }) {
+			continue
+		}
+		if !deleted.close {
+			return fmt.Errorf("%v is gone, although no Put or Close followed its Delete", k)
+		}
+		whole := maps.Clone(records)
+		put.apply(whole)
+		if !maps.Equal(whole, records) {
+			return fmt.Errorf("%v is gone, and of the Put that followed its Delete there is only %v", k, abridged(records))
 		}
 	}
 	for k, values := range legal {

@@ -87,14 +87,15 @@ type Store struct {
 	durable uint64 // every record before this sequence number is
 	settled bool   // the file ends with a record that settles all others
 	index   map[mqtt.Key]entry
-	live    int64   // bytes of the records in index
-	kept    int64   // of these, what MaxBytes bounds
-	gaps    []gap   // bytes that are no record, from Open
-	tryAt   int64   // size at which a rewriting that failed is tried again
-	stuck   error   // why it failed
-	broken  error   // the first error: the end
-	buf     []byte  // used again
-	old     []entry // used again
+	deletes []mqtt.Key // gone from index, not yet from the file
+	live    int64      // bytes of the records in index
+	kept    int64      // of these, what MaxBytes bounds
+	gaps    []gap      // bytes that are no record, from Open
+	tryAt   int64      // size at which a rewriting that failed is tried again
+	stuck   error      // why it failed
+	broken  error      // the first error: the end
+	buf     []byte     // used again
+	old     []entry    // used again
 }
 
 // entry says where the data of a record is in the file. The zero entry is that of no record.
@@ -206,33 +207,37 @@ func (s *Store) Put(records ...mqtt.Record) error {
 	return err
 }
 
-// append writes records, and returns the sequence number behind the last.
+// append writes records, and behind them what was deleted before, and returns the sequence number behind the last. In
+// this order no crash undoes the records and leaves the deletes: a program may replace one key by another.
 func (s *Store) append(records []mqtt.Record) (end uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
 		return 0, s.broken
 	}
-	kept := s.kept
+	kept, hasData := s.kept, false
 	b, old := s.buf[:0], s.old[:0]
 	for i, r := range records {
-		h := s.head(i, keep, r.Key)
 		if len(r.Data) > maxData {
 			err = fmt.Errorf("%w: a record of %d bytes, want at most %d", ErrFull, len(r.Data), maxData)
 			break
 		}
+		hasData = hasData || len(r.Data) > 0
+		h := s.head(i, keep, r.Key)
 		h.length, h.sum = uint32(len(r.Data)), crc32.Checksum(r.Data, castagnoli)
 		old = append(old, s.index[r.Key])
 		s.set(r.Key, entry{s.size + int64(len(b)), h.length, h.sum})
 		b = append(s.format.appendHead(b, h), r.Data...)
 	}
-	s.keepBuffers(b, old)
+	if cap(old) <= 1024 {
+		s.old = old
+	}
 	switch {
 	case err != nil:
 	case s.kept > kept && s.kept > s.maxBytes:
 		err = fmt.Errorf("%w: %d bytes are kept in %s, %d more do not fit into %d; try again when messages have been acknowledged",
 			ErrFull, kept, s.dir, s.kept-kept, s.maxBytes)
-	case s.stuck != nil && s.size+int64(len(b)) > 4*(s.maxBytes+s.slack):
+	case s.stuck != nil && hasData && s.size+int64(len(b)) > 4*(s.maxBytes+s.slack):
 		err = fmt.Errorf("%w: the file in %s has %d bytes, most of them garbage, and could not be written again: %w", ErrFull, s.dir, s.size, s.stuck)
 	}
 	if err != nil {
@@ -250,16 +255,6 @@ func (s *Store) head(i int, o operation, key mqtt.Key) head {
 	return head{sequence: s.next + uint64(i), operation: o, settles: i == 0 && s.durable == s.next, key: key}
 }
 
-// keepBuffers keeps what append and Delete built, unless it is too large to lie around.
-func (s *Store) keepBuffers(b []byte, old []entry) {
-	if cap(b) <= 64<<10 {
-		s.buf = b
-	}
-	if cap(old) <= 1024 {
-		s.old = old
-	}
-}
-
 // set enters e under key, in place of what was there. The zero entry removes it.
 func (s *Store) set(key mqtt.Key, e entry) {
 	old := s.index[key]
@@ -272,8 +267,18 @@ func (s *Store) set(key mqtt.Key, e entry) {
 	}
 }
 
-// write appends n records to the file.
+// write appends to the file the n records in b, and what was deleted.
 func (s *Store) write(b []byte, n int) error {
+	for _, key := range s.deletes {
+		if s.index[key].offset == 0 { // else it was put again
+			b = s.format.appendHead(b, s.head(n, forget, key))
+			n++
+		}
+	}
+	s.deletes = nil
+	if cap(b) <= 64<<10 {
+		s.buf = b
+	}
 	if n == 0 {
 		return nil
 	}
@@ -315,32 +320,21 @@ func (s *Store) sync(end uint64) error {
 	return nil
 }
 
-// Delete removes records. It writes, and leaves the fsync to the next Put or Close: a crash may bring them back, a kill
-// does not. See [mqtt.Store].
+// Delete removes records. On the disk they are removed with the next Put or Close; a crash before that brings them back,
+// and one during the Put does not remove them without keeping its records. See [mqtt.Store].
 func (s *Store) Delete(keys ...mqtt.Key) error {
-	err := s.forget(keys)
-	s.tidy()
-	return err
-}
-
-func (s *Store) forget(keys []mqtt.Key) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
 		return s.broken
 	}
-	b := s.buf[:0]
-	n := 0
 	for _, key := range keys {
-		if s.index[key].offset == 0 {
-			continue
+		if s.index[key].offset != 0 {
+			s.set(key, entry{})
+			s.deletes = append(s.deletes, key)
 		}
-		s.set(key, entry{})
-		b = s.format.appendHead(b, s.head(n, forget, key))
-		n++
 	}
-	s.keepBuffers(b, s.old)
-	return s.write(b, n)
+	return nil
 }
 
 // All yields every record, in the order of keys. First come, with the zero key, the parts of the file that are broken
@@ -421,6 +415,9 @@ func (s *Store) Close() error {
 		return s.broken
 	}
 	err := s.broken
+	if err == nil {
+		err = s.write(nil, 0)
+	}
 	if err == nil && s.durable < s.next {
 		err = s.file.Sync()
 		s.durable = s.next

@@ -136,7 +136,8 @@ func TestAllMayBeLeftAndChangedWhileItRuns(t *testing.T) {
 	for r, err := range s.All() {
 		must(t, err)
 		seen++
-		must(t, s.Delete(r.Key, key(int(r.Key.N)+1))) // and with it rewrites the file
+		must(t, s.Delete(r.Key, key(int(r.Key.N)+1)))
+		must(t, s.Put()) // rewrites the file
 	}
 	if seen != 50 {
 		t.Errorf("saw %d records, want every second of 100", seen)
@@ -170,34 +171,50 @@ func TestManyRecordsAreOneWriteAndOneFsync(t *testing.T) {
 	}
 }
 
-func TestDeleteLeavesTheFsyncToTheNextPutOrClose(t *testing.T) {
+func TestDeletesGoWithTheNextWrite(t *testing.T) {
 	for _, end := range []struct {
-		name  string
-		call  func(*Store) error
-		syncs int
+		name   string
+		call   func(*Store) error
+		writes int
 	}{
 		{"Put", func(s *Store) error { return s.Put(record(3, "three")) }, 1},
 		{"Put of nothing", func(s *Store) error { return s.Put() }, 1},
-		{"Close", (*Store).Close, 1},
+		{"Close", (*Store).Close, 2}, // and what settles
 	} {
 		d := newMemoryDisk()
 		s := opened(t, d, "d", Options{})
 		must(t, s.Put(record(1, "one"), record(2, "two")))
-		must(t, s.Put()) // nothing to do
 		d.log = nil
-		must(t, s.Delete(key(1), key(2), key(7)))
-		if w, f := d.count("write"), d.count("sync"); w != 1 || f != 0 {
-			t.Errorf("Delete of two records made %d writes and %d fsyncs, want 1 and 0", w, f)
+		must(t, s.Put()) // nothing to do
+		must(t, s.Delete(key(1), key(1), key(7)))
+		must(t, s.Delete(key(2), key(7)))
+		if len(d.log) > 0 {
+			t.Errorf("the disk was asked for %v", d.log)
 		}
-		must(t, s.Delete(key(1), key(7)))
-		if w := d.count("write"); w != 1 {
-			t.Errorf("Delete of what is not there wrote")
-		}
+		want(t, s)
 		must(t, end.call(s))
-		if f := d.count("sync"); f != end.syncs {
-			t.Errorf("%s after Delete made %d fsyncs, want %d", end.name, f, end.syncs)
+		if w, f := d.count("write"), d.count("sync"); w != end.writes || f != 1 {
+			t.Errorf("%s after Delete made %d writes and %d fsyncs, want %d and 1", end.name, w, f, end.writes)
+		}
+		s.Close()
+		again := opened(t, d, "d", Options{})
+		records, _ := collect(again)
+		if delete(records, key(3)); len(records) > 0 {
+			t.Errorf("after Delete and %s there is %v", end.name, abridged(records))
 		}
 	}
+}
+
+// A record whose key was deleted before it was put again is there.
+func TestDeletedAndPutAgain(t *testing.T) {
+	d := newMemoryDisk()
+	s := opened(t, d, "d", Options{})
+	must(t, s.Put(record(1, "one"), record(2, "two")))
+	must(t, s.Delete(key(1), key(2)))
+	must(t, s.Put(record(1, "again")))
+	want(t, s, record(1, "again"))
+	must(t, s.Close())
+	want(t, opened(t, d, "d", Options{}), record(1, "again"))
 }
 
 func TestConcurrentPutsShareAnFsync(t *testing.T) {

@@ -119,11 +119,21 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 		gaps     []gap                   // before heads; not settled
 		doubtful = map[mqtt.Key]entry{}  // with a good head and broken data; not settled, nor replaced
 		hole     = r.size                // where the first of all that begins
+		deletes  = map[mqtt.Key]int64{}  // and where; not settled
 	)
 	if headerGood {
 		behind, end = at, at
 	}
 	s.next = first
+	settle := func() {
+		for key, at := range deletes {
+			// If a hole comes before it, it may have belonged to the records there.
+			if s.index[key].offset < at && at < hole {
+				s.set(key, entry{})
+			}
+		}
+		clear(deletes)
+	}
 	for at+headSize <= r.size {
 		b, err := r.view(at, headSize)
 		if err != nil {
@@ -148,11 +158,13 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 			hole = min(hole, behind)
 		}
 		if h.settles {
+			hole = r.size
+			settle()
 			s.gaps = append(s.gaps, gaps...)
 			for key, e := range doubtful {
 				s.set(key, e)
 			}
-			gaps, hole = nil, r.size
+			gaps = nil
 			clear(doubtful)
 			end, s.next, s.settled = at, h.sequence, false
 		}
@@ -167,15 +179,17 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 			hole = min(hole, e.offset)
 			continue
 		}
-		if h.operation == forget {
-			e = entry{}
-		}
-		if h.operation != none {
+		switch h.operation {
+		case keep:
 			s.set(h.key, e)
+			delete(doubtful, h.key)
+		case forget:
+			deletes[h.key] = e.offset
 			delete(doubtful, h.key)
 		}
 		end, s.next, s.settled = next, last+1, h.operation == none
 	}
+	settle()
 	return end, hole < end, nil
 }
 

@@ -182,6 +182,7 @@ func TestASecondOwnerIsRefused(t *testing.T) {
 	if want := "error " + ErrLocked.Error(); !strings.HasPrefix(c.Text(), want) {
 		t.Errorf("another process: %q, want %q", c.Text(), want)
 	}
+	c.kill()
 	c.wait()
 	must(t, s.Close())
 

@@ -42,7 +42,8 @@ func (s *Store) tidyLocked() error {
 
 func (s *Store) worthRewriting() bool {
 	garbage := s.size - s.format.headerSize() - s.live
-	return s.broken == nil && garbage > max(s.live, s.slack) && s.size >= s.tryAt
+	return s.broken == nil && garbage > max(s.live, s.slack) && s.size >= s.tryAt &&
+		(len(s.deletes) == 0 || s.stuck != nil) // deletes belong behind the records of the next Put, but it may be refused
 }
 
 // places returns the keys in the order in which their records are in the file.
@@ -101,6 +102,7 @@ func (s *Store) rewrite(keys []mqtt.Key) error {
 	s.durable, s.settled = s.next, true
 	s.size, s.tryAt, s.stuck = size, 0, nil
 	s.live, s.kept = 0, 0
+	s.deletes = nil
 	s.index = make(map[mqtt.Key]entry, len(index))
 	for i, key := range keys {
 		s.set(key, index[i])

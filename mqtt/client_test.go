@@ -93,3 +93,33 @@ func TestSubscribeSmoke(t *testing.T) {
 		c.stop()
 	})
 }
+
+// A sensor may send the same reading twice: the second is a new message, though identifier and content are the same.
+func TestSessionPresent0ForgetsQoS2Identifiers(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS2)
+		got := make(chan string, 10)
+		go func() {
+			for m, err := range sub.Messages(background) {
+				if err != nil {
+					return
+				}
+				got <- string(m.Payload)
+			}
+		}()
+		srv.publish("t", QoS2, 1, "21.5")
+		srv.want("PUBREC 1")
+		srv.Close()
+		srv, _ = s.connack(false)
+		srv.want("SUBSCRIBE 2 t q2")
+		srv.suback(2, 2)
+		srv.publish("t", QoS2, 1, "21.5")
+		srv.want("PUBREC 1")
+		c.stop()
+		if len(got) != 2 {
+			t.Fatalf("%d messages were delivered, want 2", len(got))
+		}
+	})
+}

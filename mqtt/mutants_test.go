@@ -74,7 +74,7 @@ func TestMutants(t *testing.T) {
 				t.Fatal(err)
 			}
 			test := exec.Command("go", "test", "-vet=off", "-timeout=100s", "./mqtt",
-				"-run=^(TestHistories|TestStored|TestMQTT_)", "-rapid.checks=3000", "-rapid.nofailfile", "-rapid.shrinktime=1s")
+				"-run=^(TestHistories|TestStored|TestMQTT_|TestSessionPresent)", "-rapid.checks=3000", "-rapid.nofailfile", "-rapid.shrinktime=1s")
 			test.Dir = dir
 			out, err := test.CombinedOutput()
 			if err == nil {

@@ -1,0 +1,143 @@
+package dissect
+
+import (
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// cursor goes over the bytes behind the fixed header and makes fields of them. It never goes back, and once it cannot
+// go on, the rest of the packet is one field that has no meaning.
+type cursor struct {
+	p       *Packet
+	at      int  // the next byte
+	claimed int  // the Remaining Length
+	cut     bool // bytes at the end are missing
+	part    Part
+}
+
+func (c *cursor) left() int { return len(c.p.Bytes) - c.at }
+
+// rest makes a field of what is left.
+func (c *cursor) rest() {
+	if c.left() > 0 {
+		c.add(c.left(), Field{Name: "undecoded", Kind: Undecoded, Section: "2.2.3"})
+	}
+}
+
+// add makes a field of n bytes, which are there.
+func (c *cursor) add(n int, f Field) *Field {
+	f.Offset, f.Length, f.Mask, f.Part = c.at, n, 0xff, c.part
+	if f.Kind != Number {
+		f.Data = c.p.Bytes[c.at : c.at+n : c.at+n]
+	}
+	c.at += n
+	c.p.Fields = append(c.p.Fields, f)
+	return &c.p.Fields[len(c.p.Fields)-1]
+}
+
+// has reports whether n more bytes are there for a field with this name. If not, the field takes what is left of a
+// packet that was cut, and is a mistake in one that was not, by the rules that ask for the field.
+func (c *cursor) has(n int, name, section string, rules ...string) bool {
+	if c.left() >= n {
+		return true
+	}
+	c.p.said.whole = false
+	if c.cut {
+		if c.left() > 0 {
+			c.add(c.left(), Field{Name: name, Kind: Undecoded, Meaning: "the rest is missing", Section: section})
+		}
+		return false
+	}
+	c.p.broken(len(c.p.Bytes)-1, "the packet ends before the "+name+" does", rules...)
+	return false
+}
+
+// number reads an integer of one or two bytes (section 1.5.2). rules are those that ask for it.
+func (c *cursor) number(n int, name, section string, rules ...string) (*Field, bool) {
+	if !c.has(n, name, section, rules...) {
+		return nil, false
+	}
+	value := 0
+	for _, b := range c.p.Bytes[c.at : c.at+n] {
+		value = value*256 + int(b)
+	}
+	return c.add(n, Field{Name: name, Number: value, Section: section, Statements: statementsOf(rules)}), true
+}
+
+// prefixed reads a field that has its length in front, of two bytes (section 1.5.3).
+func (c *cursor) prefixed(name string, kind Kind, section string, rules ...string) (*Field, bool) {
+	length, ok := c.number(2, name+" length", "1.5.3", rules...)
+	if !ok {
+		return nil, false
+	}
+	length.Statements = nil
+	n := length.Number
+	if !c.cut && n > c.left() {
+		c.p.broken(length.Offset, fmt.Sprintf("%s length %d runs past the packet: %d bytes left", name, n, c.left()), append([]string{"1.5.3"}, rules...)...)
+		c.p.said.whole = false
+		return nil, false
+	}
+	if !c.has(n, name, section, rules...) {
+		return nil, false
+	}
+	if n == 0 {
+		// The length says it all: a field of no bytes has no place in a list of bytes.
+		length.Meaning = "empty"
+		return &Field{Offset: c.at, Name: name, Kind: kind, Data: []byte{}}, true
+	}
+	return c.add(n, Field{Name: name, Kind: kind, Section: section, Statements: statementsOf(rules)}), true
+}
+
+// identifier reads a Packet Identifier (section 2.3.1). rules are those that an identifier of 0 breaks.
+func (c *cursor) identifier(section string, rules ...string) bool {
+	f, ok := c.number(2, "Packet Identifier", section, rules...)
+	if !ok {
+		return false
+	}
+	c.p.said.id, c.p.said.hasID = uint16(f.Number), true
+	if f.Number == 0 {
+		c.p.broken(f.Offset, "Packet Identifier is 0, must be 1 to 65535", rules...)
+	}
+	return true
+}
+
+// bits adds a field of the bits in mask of the byte at offset.
+func (p *Packet) bits(offset int, mask byte, part Part, name, meaning, section string, statements ...string) {
+	p.Fields = append(p.Fields, Field{Offset: offset, Length: 1, Mask: mask, Part: part, Name: name,
+		Number: int(p.Bytes[offset] & mask >> bits.TrailingZeros8(mask)), Meaning: meaning, Section: section, Statements: full(statements)})
+}
+
+func (p *Packet) broken(offset int, text string, rules ...string) {
+	p.Findings = append(p.Findings, Finding{offset, Broken, full(rules), text})
+}
+
+func (p *Packet) unwise(offset int, text string, rules ...string) {
+	p.Findings = append(p.Findings, Finding{offset, Unwise, full(rules), text})
+}
+
+// full writes rules in full: "3.3.1-4" is a statement, "MQTT-3.3.1-4", and "2.2.3" is a section.
+func full(rules []string) []string {
+	out := make([]string, 0, len(rules))
+	for _, r := range rules {
+		if strings.Contains(r, "-") {
+			r = "MQTT-" + r
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// statementsOf is full without the sections.
+func statementsOf(rules []string) []string {
+	var out []string
+	for _, r := range full(rules) {
+		if strings.HasPrefix(r, "MQTT-") {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func digits(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,106 @@
+package dissect
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// UTF-8 encoded strings (section 1.5.3), topic names and topic filters (section 4.7).
+
+// checkText reports what is wrong with a string. encoded is the statement that asks for UTF-8 where the string stands,
+// nul the one that forbids U+0000 there besides 1.5.3-2; either may be "".
+func (p *Packet) checkText(f *Field, encoded, nul string) {
+	advised := false
+	for i := 0; i < len(f.Data); {
+		r, size := utf8.DecodeRune(f.Data[i:])
+		at := f.Offset + i
+		switch {
+		case r == utf8.RuneError && size == 1:
+			p.broken(at, fmt.Sprintf("%s is not UTF-8 at byte %02x", f.Name, f.Data[i]), some("1.5.3-1", encoded)...)
+			return
+		case r == 0:
+			p.broken(at, f.Name+" has U+0000", some("1.5.3-2", nul)...)
+			return
+		case (r < 0x20 || r >= 0x7f && r <= 0x9f || r >= 0xfdd0 && r <= 0xfdef || r&0xfffe == 0xfffe) && !advised:
+			p.unwise(at, fmt.Sprintf("%s has %U, a control or non-character, which a receiver may refuse", f.Name, r), "1.5.3")
+			advised = true
+		}
+		i += size
+	}
+}
+
+// checkTopic reports what is wrong with a topic name. wildcard are the statements that forbid wildcards in it.
+func (p *Packet) checkTopic(f *Field, encoded string, wildcard ...string) {
+	if len(f.Data) == 0 {
+		p.broken(f.Offset-2, f.Name+" is empty, must have at least one character", "4.7.3-1")
+	}
+	for i, c := range f.Data {
+		if c == '+' || c == '#' {
+			p.broken(f.Offset+i, fmt.Sprintf("%s has the wildcard '%c', which belongs in Topic Filters only", f.Name, c), wildcard...)
+			break
+		}
+	}
+	p.checkText(f, encoded, "4.7.3-2")
+}
+
+// checkFilter reports what is wrong with a topic filter.
+func (p *Packet) checkFilter(f *Field, encoded string) {
+	if len(f.Data) == 0 {
+		p.broken(f.Offset-2, f.Name+" is empty, must have at least one character", "4.7.3-1")
+	}
+	last := len(f.Data) - 1
+	for i, c := range f.Data {
+		begins := i == 0 || f.Data[i-1] == '/'
+		ends := i == last || f.Data[i+1] == '/'
+		if c == '#' && !(begins && i == last) {
+			p.broken(f.Offset+i, "'#' must be a whole level and the last one", "4.7.1-2")
+			break
+		}
+		if c == '+' && !(begins && ends) {
+			p.broken(f.Offset+i, "'+' must be a whole level", "4.7.1-3")
+			break
+		}
+	}
+	p.checkText(f, encoded, "4.7.3-2")
+}
+
+// some returns those that are not empty.
+func some(rules ...string) (out []string) {
+	for _, r := range rules {
+		if r != "" {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// matches reports whether a message with this topic name goes to a subscription with this topic filter.
+// [MQTT-4.7.2-1] A wildcard in front does not match a leading '$'.
+func matches(filter, topic []byte) bool {
+	if len(topic) > 0 && topic[0] == '$' && len(filter) > 0 && (filter[0] == '+' || filter[0] == '#') {
+		return false
+	}
+	return matchesAnyway(filter, topic)
+}
+
+// matchesAnyway is matches without the exception for '$'.
+func matchesAnyway(filter, topic []byte) bool {
+	f, t := 0, 0
+	for f < len(filter) {
+		switch c := filter[f]; {
+		case c == '#':
+			return true
+		case c == '+':
+			for t < len(topic) && topic[t] != '/' {
+				t++
+			}
+			f++
+		case t < len(topic) && topic[t] == c:
+			f, t = f+1, t+1
+		default:
+			// "a/#" has "a" in it, too (section 4.7.1.2).
+			return t == len(topic) && string(filter[f:]) == "/#"
+		}
+	}
+	return t == len(topic)
+}

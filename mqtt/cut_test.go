@@ -49,19 +49,24 @@ var scenes = []scene{
 		s.await(sub.Ready)
 		s.await(sub.Close)
 	}},
-	{"resume", func(s *stage) { // with unacknowledged messages in both directions
-		s.await(s.sub.Ready)
-		s.conns[0].Mute()
-		s.submit(QoS1, QoS2, QoS1, QoS2)
-		s.route(QoS1, QoS2)
-		synctest.Wait()
-		s.conns[0].Reset(nil)
-	}, func(s *stage) { s.submit(QoS1) }},
+	{"resume", breakUp, func(s *stage) { s.submit(QoS1) }},
+	{"session lost", func(s *stage) { breakUp(s); s.restart(false) }, func(s *stage) { s.submit(QoS2) }},
 	{"shutdown", nil, func(s *stage) {
 		s.await(s.client.Ready)
 		s.submit(QoS1, QoS2)
 		s.await(s.client.Shutdown)
 	}},
+}
+
+// breakUp ends a connection with unacknowledged messages in both directions.
+func breakUp(s *stage) {
+	s.await(s.sub.Ready)
+	s.conns[0].Mute()
+	s.submit(QoS1, QoS2, QoS1, QoS2)
+	s.route(QoS1, QoS2)
+	synctest.Wait()
+	s.conns[0].Reset(nil)
+	synctest.Wait()
 }
 
 // stage is the world of a scene.

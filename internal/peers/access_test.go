@@ -26,7 +26,7 @@ func testKeepAlive(t *testing.T, b *broker) {
 	const keepAlive = 2 * time.Second // with 1 s, mochi-mqtt and nats-server round their time-out of 1.5 s down to 1 s
 	c := b.connect(t, func(c *mqtt.Config) { c.KeepAlive = keepAlive })
 	time.Sleep(2*keepAlive + keepAlive/4)
-	if n := c.line.packets(packet.PINGREQ); n < 2 {
+	if n := c.packets.of(packet.PINGREQ); n < 2 {
 		t.Errorf("%d PINGREQ packets were sent in two keep alive periods of %v, want 2", n, keepAlive)
 	}
 	c.publish(mqtt.Message{Topic: fresh("alive/"), QoS: mqtt.QoS1})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"iotwire/mqtt"
+	"iotwire/mqtt/packet"
 )
 
 // number makes names that no other test uses.
@@ -30,7 +31,7 @@ func within(t *testing.T) context.Context {
 type client struct {
 	*mqtt.Client
 	t       *testing.T
-	line    *line
+	packets packets
 	present chan bool     // session present, for each CONNACK that accepted
 	lost    chan error    // for each attempt that failed and each connection that ended
 	granted chan string   // filters, for each SUBACK that grants
@@ -45,7 +46,7 @@ func (b *broker) client(t *testing.T, change func(*mqtt.Config)) *client {
 	t.Helper()
 	c := &client{
 		t:       t,
-		line:    newLine(),
+		packets: packets{sent: map[packet.Type]int{}},
 		present: make(chan bool, 1000),
 		lost:    make(chan error, 1000),
 		granted: make(chan string, 10_000),
@@ -53,13 +54,12 @@ func (b *broker) client(t *testing.T, change func(*mqtt.Config)) *client {
 	}
 	endpoint := b.config(t)
 	endpoint.ClientID = fresh("peer-")
-	endpoint.DialContext = c.line.dialTCP
 	config, err := endpoint.MQTT()
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.CleanSession = true
-	config.Dial = c.line.count(config.Dial)
+	config.Dial = c.packets.count(config.Dial)
 	config.Timeout = patience
 	config.MaxPacket = 2 << 20
 	config.Inbox = 8 << 20
@@ -165,10 +165,16 @@ func (c *client) publish(messages ...mqtt.Message) {
 	}
 }
 
-// inbox is a subscription, and the messages that it has got.
+// publisher is a client of any kind.
+type publisher interface {
+	publish(messages ...mqtt.Message)
+}
+
+// inbox has the messages that a subscription has got.
 type inbox struct {
 	t        *testing.T
-	sub      *mqtt.Subscription
+	filter   string
+	sub      *mqtt.Subscription // nil if the client is not ours
 	messages chan mqtt.Message
 }
 
@@ -206,7 +212,7 @@ func (c *client) declare(filter string, qos mqtt.QoS) *inbox {
 	if err != nil {
 		c.t.Fatalf("subscribe to %s: %v", filter, err)
 	}
-	in := &inbox{c.t, sub, make(chan mqtt.Message, 100_000)}
+	in := &inbox{c.t, filter, sub, make(chan mqtt.Message, 100_000)}
 	c.loops.Go(func() {
 		for m, err := range sub.Messages(context.Background()) {
 			if err == nil {
@@ -226,7 +232,7 @@ func (in *inbox) next() mqtt.Message {
 	case m := <-in.messages:
 		return m
 	case <-time.After(patience):
-		in.t.Fatalf("no message comes from %s", in.sub.Filter())
+		in.t.Fatalf("no message comes from %s", in.filter)
 		return mqtt.Message{}
 	}
 }
@@ -236,7 +242,7 @@ func (in *inbox) next() mqtt.Message {
 func (in *inbox) want(want mqtt.Message) {
 	in.t.Helper()
 	if got := in.next(); show(got) != show(want) {
-		in.t.Fatalf("from %s came %s, want %s", in.sub.Filter(), show(got), show(want))
+		in.t.Fatalf("from %s came %s, want %s", in.filter, show(got), show(want))
 	}
 }
 
@@ -261,11 +267,11 @@ func sum(p []byte) uint32 { return crc32.ChecksumIEEE(p) }
 
 // wantNothing makes sure that no message has come but those taken: it has from publish a marker on topic, which must be
 // the next to come.
-func (in *inbox) wantNothing(from *client, topic string) {
+func (in *inbox) wantNothing(from publisher, topic string) {
 	in.t.Helper()
 	marker := mqtt.Message{Topic: topic, Payload: []byte(fresh("marker ")), QoS: mqtt.QoS1}
 	from.publish(marker)
 	if got := in.next(); string(got.Payload) != string(marker.Payload) {
-		in.t.Fatalf("from %s came %s, want nothing but the marker", in.sub.Filter(), show(got))
+		in.t.Fatalf("from %s came %s, want nothing but the marker", in.filter, show(got))
 	}
 }

@@ -152,24 +152,26 @@ func (d deliveries) wait() int {
 func testPublisherCutOff(t *testing.T, b *broker, qos mqtt.QoS) {
 	topic := fresh("cutoff/")
 	to := b.connect(t, nil).subscribe(topic, qos)
-	from := b.connect(t, func(c *mqtt.Config) { c.CleanSession = false })
-	testCutOff(b, from, to, from, topic, qos)
+	weak, line := b.throughLine(t)
+	from := weak.connect(t, func(c *mqtt.Config) { c.CleanSession = false })
+	testCutOff(b, from, to, from, line, topic, qos)
 }
 
 // testSubscriberCutOff does the same to the subscriber.
 func testSubscriberCutOff(t *testing.T, b *broker, qos mqtt.QoS) {
 	topic := fresh("cutoff/")
-	receiver := b.connect(t, func(c *mqtt.Config) { c.CleanSession = false })
+	weak, line := b.throughLine(t)
+	receiver := weak.connect(t, func(c *mqtt.Config) { c.CleanSession = false })
 	to := receiver.subscribe(topic, qos)
-	before := receiver.line.packets(packet.SUBSCRIBE)
-	testCutOff(b, b.connect(t, nil), to, receiver, topic, qos)
-	if n := receiver.line.packets(packet.SUBSCRIBE) - before; n != 0 {
+	before := receiver.packets.of(packet.SUBSCRIBE)
+	testCutOff(b, b.connect(t, nil), to, receiver, line, topic, qos)
+	if n := receiver.packets.of(packet.SUBSCRIBE) - before; n != 0 {
 		t.Errorf("%d SUBSCRIBE packets were sent after reconnects, want none: the session has the subscription", n)
 	}
 }
 
 // testCutOff publishes while the line of victim is cut a few times.
-func testCutOff(b *broker, from *client, to *inbox, victim *client, topic string, qos mqtt.QoS) {
+func testCutOff(b *broker, from *client, to *inbox, victim *client, line *line, topic string, qos mqtt.QoS) {
 	t := victim.t
 	t.Helper()
 	var enough atomic.Bool
@@ -181,9 +183,9 @@ func testCutOff(b *broker, from *client, to *inbox, victim *client, topic string
 	const cuts = 6
 	for range cuts {
 		time.Sleep(rand.N(20 * time.Millisecond))
-		victim.line.cut()
+		line.cut()
 		victim.awaitLost()
-		victim.line.restore()
+		line.restore()
 		if !victim.awaitPresent() {
 			t.Fatal("session present is 0, want that the broker keeps the session")
 		}
@@ -195,7 +197,7 @@ func testCutOff(b *broker, from *client, to *inbox, victim *client, topic string
 		copies = to.wantAllInOrder(topic, qos, n)
 	} else {
 		t.Logf("in any order, since %s: %s", b.kind.name, b.kind.reorders)
-		copies = to.wantAll(topic, qos, n)
+		copies = to.wantAll(topic, qos, n, qos == mqtt.QoS1)
 	}
 	t.Logf("%d messages came over %d connections, and %d copies", n, cuts+1, copies)
 }
@@ -218,8 +220,8 @@ func (in *inbox) wantAllInOrder(topic string, qos mqtt.QoS, n int) (copies int) 
 	return copies
 }
 
-// wantAll is wantAllInOrder without the order.
-func (in *inbox) wantAll(topic string, qos mqtt.QoS, n int) (copies int) {
+// wantAll takes messages 0 to n-1, in any order, at least once, or exactly once. It returns how many second copies came.
+func (in *inbox) wantAll(topic string, qos mqtt.QoS, n int, atLeastOnce bool) (copies int) {
 	in.t.Helper()
 	came := map[int]bool{}
 	for len(came) < n {
@@ -227,7 +229,7 @@ func (in *inbox) wantAll(topic string, qos mqtt.QoS, n int) (copies int) {
 		switch {
 		case !came[got]:
 			came[got] = true
-		case qos == mqtt.QoS1:
+		case atLeastOnce:
 			copies++
 		default:
 			in.t.Fatalf("message %d came twice (QoS %d)", got, qos)

@@ -1,85 +1,109 @@
 package peers
 
 import (
-	"context"
+	"io"
 	"net"
 	"sync"
-
-	"iotwire/mqtt/packet"
+	"testing"
 )
 
-// line is the network between one client and its broker. It can be cut, and counts the packets that the client sends.
+// line is a network cable between clients and a broker: what connects to address is connected to the broker. It can be
+// cut.
 type line struct {
+	address string
+	broker  string
+	tasks   sync.WaitGroup
+
 	mu    sync.Mutex
-	raw   net.Conn      // the newest TCP connection
 	whole chan struct{} // closed while the line is not cut
-	sent  map[packet.Type]int
+	ended bool
+	conns map[*net.TCPConn]bool // both ends of all connections
 }
 
-func newLine() *line {
-	l := &line{whole: make(chan struct{}), sent: map[packet.Type]int{}}
+// throughLine returns b as it is reached through a new line, which lasts until the test ends.
+func (b *broker) throughLine(t *testing.T) (*broker, *line) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{address: listener.Addr().String(), broker: b.address, whole: make(chan struct{}), conns: map[*net.TCPConn]bool{}}
 	close(l.whole)
-	return l
+	l.tasks.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			l.tasks.Go(func() { l.relay(conn.(*net.TCPConn)) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		l.end()
+		l.tasks.Wait()
+	})
+	far := *b
+	far.address = l.address
+	return &far, l
 }
 
-// dialTCP opens a TCP connection, once the line is whole.
-func (l *line) dialTCP(ctx context.Context, network, address string) (net.Conn, error) {
-	for {
-		l.mu.Lock()
-		whole := l.whole
-		l.mu.Unlock()
-		select {
-		case <-whole:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		l.mu.Lock()
-		if whole == l.whole {
-			l.raw = conn
-			l.mu.Unlock()
-			return conn, nil
-		}
-		l.mu.Unlock()
-		conn.Close() // cut meanwhile
+// relay serves a connection, once the line is whole.
+func (l *line) relay(client *net.TCPConn) {
+	defer client.Close()
+	l.mu.Lock()
+	l.conns[client] = true
+	whole := l.whole
+	l.mu.Unlock()
+	<-whole
+	conn, err := net.Dial("tcp", l.broker)
+	if err != nil {
+		return
 	}
-}
-
-// count makes dial return connections whose packets are counted.
-func (l *line) count(dial func(context.Context) (net.Conn, error)) func(context.Context) (net.Conn, error) {
-	return func(ctx context.Context) (net.Conn, error) {
-		conn, err := dial(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return &countedConn{Conn: conn, line: l}, nil
+	broker := conn.(*net.TCPConn)
+	defer broker.Close()
+	l.mu.Lock()
+	if whole != l.whole || l.ended { // cut meanwhile
+		l.mu.Unlock()
+		return
 	}
-}
-
-// packets returns how many packets of a type the client has sent.
-func (l *line) packets(t packet.Type) int {
+	l.conns[broker] = true
+	l.mu.Unlock()
+	var back sync.WaitGroup
+	back.Go(func() { pass(client, broker) })
+	pass(broker, client)
+	back.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.sent[t]
+	delete(l.conns, client)
+	delete(l.conns, broker)
 }
 
-// cut resets the connection, and lets no new one come about until restore.
+// pass passes on what comes, and then the end of it.
+func pass(to, from *net.TCPConn) {
+	if _, err := io.Copy(to, from); err != nil {
+		to.SetLinger(0)
+		to.Close()
+		return
+	}
+	to.CloseWrite()
+}
+
+// cut resets all connections. New ones have to wait for restore.
 func (l *line) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	select {
-	case <-l.whole:
-		l.whole = make(chan struct{})
-	default:
+	l.whole = make(chan struct{})
+	l.reset()
+}
+
+// reset resets all connections. The lock is held.
+func (l *line) reset() {
+	for conn := range l.conns {
+		conn.SetLinger(0) // RST: what is on its way is lost
+		conn.Close()
 	}
-	if tcp, ok := l.raw.(*net.TCPConn); ok {
-		tcp.SetLinger(0) // RST: what is on its way is lost
-		tcp.Close()
-	}
+	clear(l.conns)
 }
 
 // restore ends cut.
@@ -89,36 +113,15 @@ func (l *line) restore() {
 	close(l.whole)
 }
 
-// countedConn counts the packets that are written.
-type countedConn struct {
-	net.Conn
-	line *line
-	head []byte // the beginning of a packet whose fixed header is not complete
-	skip int    // bytes that are left of a packet
-}
-
-func (c *countedConn) Write(p []byte) (int, error) {
-	c.read(p) // before: the answer may come at once
-	return c.Conn.Write(p)
-}
-
-func (c *countedConn) read(p []byte) {
-	for len(p) > 0 {
-		if c.skip > 0 {
-			n := min(c.skip, len(p))
-			c.skip -= n
-			p = p[n:]
-			continue
-		}
-		c.head = append(c.head, p[0])
-		p = p[1:]
-		h, n, err := packet.ParseHeader(c.head)
-		if n == 0 && err == nil {
-			continue
-		}
-		c.line.mu.Lock()
-		c.line.sent[h.Type]++
-		c.line.mu.Unlock()
-		c.head, c.skip = c.head[:0], h.Len
+// end ends the line, cut or not.
+func (l *line) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	l.reset()
+	select {
+	case <-l.whole:
+	default:
+		close(l.whole)
 	}
 }

@@ -54,7 +54,7 @@ func retained(t *testing.T, b *broker, topic string, qos mqtt.QoS) (got string) 
 	marker := fmt.Sprintf("marker %s", fresh(""))
 	c := b.connect(t, nil)
 	in, end := c.subscribe(topic, qos), c.subscribe(fresh("end/"), qos)
-	c.publish(mqtt.Message{Topic: end.sub.Filter(), Payload: []byte(marker), QoS: qos})
+	c.publish(mqtt.Message{Topic: end.filter, Payload: []byte(marker), QoS: qos})
 	end.next()
 	c.stop()
 	for {

@@ -11,8 +11,9 @@ func testWill(t *testing.T, b *broker, qos mqtt.QoS) {
 	topic := fresh("will/")
 	observer := b.connect(t, nil).subscribe(topic, qos)
 	will := mqtt.Message{Topic: topic, Payload: []byte("gone"), QoS: qos}
-	victim := b.connect(t, func(c *mqtt.Config) { c.Will = &will })
-	victim.line.cut()
+	weak, line := b.throughLine(t)
+	victim := weak.connect(t, func(c *mqtt.Config) { c.Will = &will })
+	line.cut()
 	victim.awaitLost()
 	observer.want(will)
 }
@@ -22,8 +23,9 @@ func testRetainedWill(t *testing.T, b *broker) {
 	topic := fresh("will/")
 	observer := b.connect(t, nil).subscribe(topic, mqtt.QoS1)
 	will := mqtt.Message{Topic: topic, Payload: []byte("gone"), QoS: mqtt.QoS1, Retain: true}
-	victim := b.connect(t, func(c *mqtt.Config) { c.Will = &will })
-	victim.line.cut()
+	weak, line := b.throughLine(t)
+	victim := weak.connect(t, func(c *mqtt.Config) { c.Will = &will })
+	line.cut()
 	victim.awaitLost()
 	live := will
 	live.Retain = false

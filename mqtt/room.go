@@ -6,6 +6,7 @@ import "context"
 // it, and passes the word on.
 type roomQueue struct {
 	first, last *roomWaiter
+	waking      bool // one was woken and has not looked yet: it comes before the others
 }
 
 type roomWaiter struct {
@@ -40,7 +41,9 @@ func (q *roomQueue) wait(ctx context.Context, c *Client, again bool) error {
 		err = ctx.Err()
 	}
 	c.mu.Lock()
-	if !w.woken {
+	if w.woken {
+		q.waking = false
+	} else {
 		q.remove(w)
 	}
 	if err != nil {
@@ -70,12 +73,13 @@ func (q *roomQueue) remove(w *roomWaiter) {
 // offer wakes the first waiter if there is room for it. The lock is held.
 func (q *roomQueue) offer(c *Client) {
 	w := q.first
-	if w == nil {
+	if w == nil || q.waking {
 		return
 	}
 	if n := c.session.waiting(); n > 0 && (n >= c.cfg.Queue.Messages || c.session.bytes >= c.cfg.Queue.Bytes) {
 		return
 	}
+	q.waking = true
 	q.wake(w)
 }
 

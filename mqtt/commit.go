@@ -18,9 +18,10 @@ func (c *Client) commit() {
 		for _, f := range flows {
 			accept = append(accept, s.record(f))
 		}
+		held := j.holds()
 		records, extras, deletes, barrier := j.records, j.extras, j.deletes, j.barrier || c.flushing
 		j.records, j.extras, j.deletes, j.barrier, c.flushing = nil, nil, nil, false, false
-		j.busy = true
+		j.busy = held // a message that waits to be accepted holds nothing
 		j.started++
 		conn, position := s.conn, s.position()
 		c.mu.Unlock()
@@ -47,7 +48,7 @@ func (c *Client) commit() {
 		c.mu.Lock()
 		j.busy = false
 		j.ended++
-		if err == nil && s.conn == conn {
+		if err == nil && held && s.conn == conn {
 			j.cleared = position
 		}
 		if err != nil {

@@ -313,6 +313,12 @@ func (w *world) check(rt *rapid.T) {
 	if s.Accepted != s.Done+s.Failed+uint64(s.Pending) {
 		rt.Fatalf("accepted %d, done %d, failed %d, pending %d", s.Accepted, s.Done, s.Failed, s.Pending)
 	}
+	w.client.mu.Lock()
+	writable := w.client.session.writable()
+	w.client.mu.Unlock()
+	if writable < 0 {
+		rt.Fatalf("%d bytes may be written", writable)
+	}
 	if s.Inflight > w.config.Inflight {
 		rt.Fatalf("%d in flight, limit %d", s.Inflight, w.config.Inflight)
 	}

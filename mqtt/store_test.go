@@ -371,3 +371,34 @@ func TestLargeMessageIsStreamed(t *testing.T) {
 		c.stop()
 	})
 }
+
+func TestStoredMessageThatWaitsToBeAcceptedHoldsNothingBack(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		d.delay = time.Second
+		c := s.run(Config{Store: d})
+		srv, _ := s.connack(false)
+		done := later(func() error { return c.Publish(background, Message{Topic: "t", QoS: QoS1}) })
+		srv.want("PUBLISH t q1 1 ")
+		srv.answer(packet.PUBACK, 1)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		done = later(func() error { return c.Publish(background, Message{Topic: "t", QoS: QoS1}) })
+		time.Sleep(d.delay / 2) // the disk is at work
+		if err := c.Publish(background, Message{Topic: "zero"}); err != nil {
+			t.Fatal(err)
+		}
+		srv.want("PUBLISH zero q0 ")
+		if took := time.Since(began); took != d.delay/2 {
+			t.Fatalf("QoS 0 waited for the disk: %v", took)
+		}
+		go c.cancel() // DISCONNECT while the disk is at work
+		srv.want("DISCONNECT")
+		srv.Close()
+		if err := <-done; !errors.Is(err, ErrStored) && !errors.Is(err, ErrNotSent) {
+			t.Fatal(err)
+		}
+	})
+}

@@ -256,6 +256,57 @@ func TestConcurrentPutsShareAnFsync(t *testing.T) {
 	}
 }
 
+// killed opens what a kill of the process would leave now.
+func killed(t testing.TB, d *memoryDisk) *Store {
+	after := newMemoryDisk()
+	after.put("d/session", d.content("d/session"))
+	return opened(t, after, "d", Options{})
+}
+
+func TestWhatIsPutDuringTheFsyncOfItsDeleteIsThere(t *testing.T) {
+	d := newMemoryDisk()
+	s := opened(t, d, "d", Options{})
+	must(t, s.Put(record(1, "one")))
+	must(t, s.Delete(key(1)))
+	var second sync.WaitGroup
+	var first sync.Once
+	d.beforeSync = func() {
+		first.Do(func() {
+			writes := d.count("write")
+			second.Go(func() {
+				if err := s.Put(record(1, "again")); err != nil {
+					t.Error(err)
+				}
+			})
+			for d.count("write") == writes {
+				runtime.Gosched()
+			}
+			want(t, killed(t, d), record(1, "again"), record(2, "two"))
+		})
+	}
+	must(t, s.Put(record(2, "two")))
+	second.Wait()
+	want(t, killed(t, d), record(1, "again"), record(2, "two"))
+}
+
+func TestARewritingLeavesADeleteToItsPut(t *testing.T) {
+	d := newMemoryDisk()
+	s := opened(t, d, "d", Options{})
+	must(t, s.Put(record(1, "one")))
+	renames := d.count("rename")
+	d.beforeSync = func() {
+		d.beforeSync = nil
+		must(t, s.Delete(key(1))) // the Put whose records take its place is still to come
+	}
+	must(t, s.Put(slices.Repeat([]mqtt.Record{record(2, strings.Repeat("x", 500))}, 10)...)) // garbage enough
+	want(t, killed(t, d), record(1, "one"), record(2, strings.Repeat("x", 500)))
+	must(t, s.Put(record(3, "instead of one")))
+	want(t, killed(t, d), record(2, strings.Repeat("x", 500)), record(3, "instead of one"))
+	if n := d.count("rename"); n != renames+1 {
+		t.Errorf("the file was written again %d times, want once, after the second Put", n-renames)
+	}
+}
+
 func TestCallsFromManyGoroutines(t *testing.T) {
 	d := newMemoryDisk()
 	s := opened(t, d, "d", Options{})

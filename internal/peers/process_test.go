@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"sync"
@@ -75,5 +76,23 @@ func (p *process) wait(t *testing.T) int {
 		p.stop(syscall.SIGKILL)
 		t.Fatalf("%s does not end", p.cmd)
 		return -1
+	}
+}
+
+// lines is an io.Writer that hands out what is written by lines. It is not safe for concurrent use.
+type lines struct {
+	line func(string)
+	rest []byte // the beginning of a line
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		l.line(string(line))
+		l.rest = rest
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -191,7 +190,7 @@ func (c Credentials) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, c.String())
 }
 
-// MarshalJSON returns String as a JSON string.
-func (c Credentials) MarshalJSON() ([]byte, error) {
-	return json.Marshal(c.String())
+// MarshalText returns String: that is what encoding/json and others write.
+func (c Credentials) MarshalText() ([]byte, error) {
+	return []byte(c.String()), nil
 }

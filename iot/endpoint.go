@@ -3,7 +3,6 @@ package iot
 import (
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -162,19 +161,36 @@ func (e Endpoint) AWS() bool {
 	return strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")
 }
 
-var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
-
 // Region returns the AWS region that the host name holds, such as eu-west-1, or "".
 func (e Endpoint) Region() string {
 	if !e.AWS() {
 		return ""
 	}
 	for label := range strings.SplitSeq(strings.ToLower(e.Host), ".") {
-		if regionName.MatchString(label) {
+		if isRegion(label) {
 			return label
 		}
 	}
 	return ""
+}
+
+// isRegion reports whether label is like the name of a region: two letters, words, a number.
+func isRegion(label string) bool {
+	const letters, digits = "abcdefghijklmnopqrstuvwxyz", "0123456789"
+	parts := strings.Split(label, "-")
+	if len(parts) < 3 || len(parts[0]) != 2 {
+		return false
+	}
+	for i, part := range parts {
+		of := letters
+		if i == len(parts)-1 {
+			of = digits
+		}
+		if part == "" || strings.Trim(part, of) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Legacy reports whether this is an AWS IoT data endpoint of the old kind, whose certificate AmazonRootCA1.pem does not

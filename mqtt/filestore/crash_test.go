@@ -156,26 +156,27 @@ func (p promise) check(records map[mqtt.Key]string) error {
 			return fmt.Errorf("made up: %v is %.30q, want one of %v", k, v, legal[k])
 		}
 	}
-	// What was deleted is not gone without the records of the Put that followed.
-	var deleted, put call
-	for _, c := range p.since {
-		deleted.delete = append(deleted.delete, c.delete...)
-		put.put = append(put.put, c.put...)
-		deleted.close = deleted.close || c.close || c.put != nil
-	}
-	for _, k := range deleted.delete {
-		_, was := p.durable[k]
-		if _, is := records[k]; is || !was || slices.ContainsFunc(put.put, func(r mqtt.Record) bool { return r.Key == k }) {
-			continue
+	// What was deleted is not gone before the next call, nor without the records of the Put that this may be.
+	before := maps.Clone(p.durable)
+	for i, c := range p.since {
+		for _, k := range c.delete {
+			_, was := before[k]
+			_, is := records[k]
+			switch {
+			case is || !was:
+			case i+1 == len(p.since):
+				return fmt.Errorf("%v is gone, although no call followed its Delete", k)
+			case !slices.ContainsFunc(p.since[i+1].put, func(r mqtt.Record) bool { return r.Key == k }):
+				whole := maps.Clone(records)
+				if p.since[i+1].delete == nil {
+					p.since[i+1].apply(whole)
+				}
+				if !maps.Equal(whole, records) {
+					return fmt.Errorf("%v is gone, and of the Put that followed its Delete there is only %v", k, abridged(records))
+				}
+			}
 		}
-		if !deleted.close {
-			return fmt.Errorf("%v is gone, although no Put or Close followed its Delete", k)
-		}
-		whole := maps.Clone(records)
-		put.apply(whole)
-		if !maps.Equal(whole, records) {
-			return fmt.Errorf("%v is gone, and of the Put that followed its Delete there is only %v", k, abridged(records))
-		}
+		c.apply(before)
 	}
 	for k, values := range legal {
 		if _, there := records[k]; !there && !values["-"] {

@@ -9,9 +9,10 @@
 //
 // # What a crash and damage cost
 //
-// After a crash every record is back whose Put had returned. What was being written may be there or not; a rest of it
-// at the end of the file is cut off and told to Options.Warn. A record that is broken costs that record: it is reported
-// by [Store.All], and the others are good. Nothing is ever made up.
+// After a crash every record is back whose Put had returned. Of one that was under way any record may be there, and the
+// Deletes before it only if all of them are: a program can replace one key by another. What is not whole is cut off and
+// told to Options.Warn. A record that gets broken later costs that record: it is reported by [Store.All], and the
+// others are good. Nothing is ever made up.
 //
 // # Errors
 //
@@ -58,12 +59,13 @@ var (
 type Options struct {
 	// MaxBytes bounds what is kept: the records that have data, each with 30 bytes besides. A Put that would go above it
 	// is refused with ErrFull, before anything is written. Records without data, and those that need no more room than
-	// what they replace, are always taken, so that a full store can end what it holds. The file is about twice as large
-	// at most, and for a moment, while it is written again, there are two. Default 64 MiB.
+	// what they replace, are always taken, so that a full store can end what it holds. The file is at most about twice as
+	// large, and 256 KiB; for a moment, while it is written again, there are two. Default 64 MiB.
 	MaxBytes int64
 
-	// Warn, if not nil, is told what makes no call fail: the end of the file that Open cut off after a crash, and a
-	// rewriting of the file that failed and will be tried again. It is called with no lock held, by the call that found it.
+	// Warn, if not nil, is told what makes no call fail: that Open cut off what a crash left of the last write, or begun
+	// anew a file without even a header, which match ErrDamaged; and that the file could not be written again without its
+	// garbage, which will be tried again. It is called with no lock held, by the call that found it.
 	Warn func(error)
 }
 
@@ -147,7 +149,7 @@ func open(system system, slack int64, dir, clientID string, options Options) (*S
 		system:   system,
 		dir:      dir,
 		format:   newFormat(clientID),
-		maxBytes: cmp.Or(options.MaxBytes, defaultMaxBytes),
+		maxBytes: min(cmp.Or(options.MaxBytes, defaultMaxBytes), 1<<60),
 		slack:    slack,
 		warn:     options.Warn,
 		index:    map[mqtt.Key]entry{},
@@ -320,13 +322,16 @@ func (s *Store) sync(end uint64) error {
 	return nil
 }
 
-// Delete removes records. On the disk they are removed with the next Put or Close; a crash before that brings them back,
-// and one during the Put does not remove them without keeping its records. See [mqtt.Store].
+// Delete removes records. On the disk they go with the next call of Put, Delete or Close: a crash before that brings
+// them back. If it is a Put, a crash does not remove them without keeping its records. See [mqtt.Store].
 func (s *Store) Delete(keys ...mqtt.Key) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
 		return s.broken
+	}
+	if err := s.write(s.buf[:0], 0); err != nil {
+		return err
 	}
 	for _, key := range keys {
 		if s.index[key].offset != 0 {

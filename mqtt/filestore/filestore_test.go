@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -187,11 +188,16 @@ func TestDeletesGoWithTheNextWrite(t *testing.T) {
 		d.log = nil
 		must(t, s.Put()) // nothing to do
 		must(t, s.Delete(key(1), key(1), key(7)))
-		must(t, s.Delete(key(2), key(7)))
 		if len(d.log) > 0 {
 			t.Errorf("the disk was asked for %v", d.log)
 		}
+		must(t, s.Delete(key(2), key(7)))
+		if w, f := d.count("write"), d.count("sync"); w != 1 || f != 0 {
+			t.Errorf("the second Delete made %d writes and %d fsyncs, want 1 for the first, and none", w, f)
+		}
 		want(t, s)
+		want(t, killed(t, d), record(2, "two"))
+		d.log = nil
 		must(t, end.call(s))
 		if w, f := d.count("write"), d.count("sync"); w != end.writes || f != 1 {
 			t.Errorf("%s after Delete made %d writes and %d fsyncs, want %d and 1", end.name, w, f, end.writes)
@@ -478,6 +484,8 @@ func TestArgumentsOutOfBounds(t *testing.T) {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a refused Open made the directory")
 	}
+	s := opened(t, newMemoryDisk(), "d", Options{MaxBytes: math.MaxInt64})
+	must(t, s.Put(record(1, "one")))
 }
 
 func TestDirectoriesThatCannotBe(t *testing.T) {

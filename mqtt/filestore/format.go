@@ -33,7 +33,7 @@ import (
 const (
 	magic       = "iotwire\n"
 	version     = 1
-	maxClientID = 65535 // [MQTT-1.5.3] a string has two bytes of length
+	maxClientID = 65535 // section 1.5.3: a string has two bytes of length
 	trailerSize = 12    // of the header, behind the client id
 	headSize    = 30
 	maxData     = 1 << 30 // four times the largest packet of MQTT; an int on every machine

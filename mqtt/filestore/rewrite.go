@@ -110,8 +110,8 @@ func (s *Store) rewrite(keys []mqtt.Key) error {
 	return nil
 }
 
-// copyTo writes a header, the records of keys and one that settles them to f, and returns where they are. The data goes with the checksum that
-// it always had: what is broken stays broken, and is reported as such.
+// copyTo writes a header, the records of keys and one that settles them to f, and returns where they are. The data goes
+// with the checksum that it always had: what is broken stays broken, and is reported as such.
 func (s *Store) copyTo(f file, keys []mqtt.Key) (entries []entry, size int64, err error) {
 	w := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 64<<10)
 	b := s.format.appendHeader(nil, s.next)

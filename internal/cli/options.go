@@ -21,6 +21,7 @@ type Table struct {
 	Groups   []Group  // --help and --version are added to the last one by Parse and Help
 	OneOf    []string // long names of options that exclude each other
 	Notes    []string // paragraphs at the end of the help text
+	Operand  *string  // where a single argument that is no option goes; nil: there is none
 
 	origin map[string]origin // of each option that Parse set, by long name
 }
@@ -149,6 +150,8 @@ func (t *Table) collect(args []string) (map[string][]string, error) {
 		return nil, errHelp
 	case words["version"] != nil:
 		return nil, errVersion
+	case flags.NArg() == 1 && t.Operand != nil:
+		*t.Operand = flags.Arg(0)
 	case flags.NArg() > 0:
 		return nil, fmt.Errorf("unexpected argument %s; a value with spaces needs quotes", quote(flags.Arg(0)))
 	}

@@ -75,7 +75,7 @@ func (c *cursor) prefixed(name string, kind Kind, section string, rules ...strin
 	length.Statements = nil
 	n := length.Number
 	if !c.cut && n > c.left() {
-		c.p.broken(length.Offset, fmt.Sprintf("%s length %d runs past the packet: %d bytes left", name, n, c.left()), append([]string{"1.5.3"}, rules...)...)
+		c.p.broken(length.Offset, fmt.Sprintf("%s length %d runs past the packet: %s left", name, n, count(c.left(), "byte")), append([]string{"1.5.3"}, rules...)...)
 		c.p.said.whole = false
 		return nil, false
 	}

@@ -143,4 +143,28 @@ func (p *Packet) readLength(length, size int, state lengthState) {
 		p.unwise(1, fmt.Sprintf("Remaining Length %d takes %d bytes where fewer would do", length, size), "2.2.3")
 	}
 	p.Fields = append(p.Fields, f)
+	if least := p.leastLength(); state == lengthWhole && p.Missing > 0 && length < least {
+		p.broken(1, fmt.Sprintf("Remaining Length of %s is %d, must be at least %d", p.Name(), length, least), p.Section())
+	}
+}
+
+// leastLength is the Remaining Length that the fields of a packet of this type need at least. A whole packet shows
+// which of them is missing, one that is cut short only this.
+func (p *Packet) leastLength() int {
+	switch p.Type {
+	case connect:
+		return 12
+	case publish:
+		if p.said.qos > 0 {
+			return 5
+		}
+		return 3
+	case subscribe:
+		return 6
+	case suback:
+		return 3
+	case unsubscribe:
+		return 5
+	}
+	return 0
 }

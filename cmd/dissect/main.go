@@ -1,0 +1,196 @@
+// Dissect explains the bytes of MQTT 3.1.1: see dissect --help.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"iotwire/internal/cli"
+	"iotwire/mqtt/dissect"
+)
+
+func main() { os.Exit(int(run(cli.OS()))) }
+
+// The exit codes that dissect has besides those of every program.
+const (
+	exitBroken cli.ExitCode = 9
+	exitCut    cli.ExitCode = 10
+)
+
+type options struct {
+	file, hex, input, from, format, spec, color string
+	port, width                                 int
+	blank, strict, secrets                      bool
+}
+
+func (o *options) table() *cli.Table {
+	return &cli.Table{
+		Program: "dissect",
+		Summary: "explain MQTT 3.1.1 bytes",
+		Usage:   "[options] [FILE]",
+		Examples: []string{
+			"dissect -x 'c0 00'             hex on the command line",
+			"dissect capture.pcapng         all connections in a capture",
+			"xxd packet | dissect -f why    hex in the way of many tools",
+			"dissect --spec 3.3.1-4         one statement of the standard, in short words",
+			"dissect --spec 3.3             every statement of a section",
+		},
+		Groups: []cli.Group{{Title: "Options", Options: []cli.Option{
+			{Letter: "x", Name: "hex", Metavar: "HEX", Value: &o.hex, Help: "bytes as hex"},
+			{Letter: "I", Name: "input", Metavar: "auto|hex|raw|pcap", Value: &o.input, Default: "auto",
+				Choices: []string{"auto", "hex", "raw", "pcap"}, Help: "what FILE or stdin holds"},
+			{Name: "from", Metavar: "client|server", Value: &o.from, Choices: []string{"client", "server"},
+				Help: "who sent the bytes, where the input does not tell"},
+			{Name: "port", Metavar: "N", Value: &o.port, Default: "1883", Min: "1", Max: "65535", Help: "server port in captures"},
+			{Letter: "f", Name: "format", Metavar: "FORMAT", Value: &o.format, Default: "full",
+				Choices: []string{"full", "brief", "why", "json", "hex"}, Help: "full, brief, why, json or hex"},
+			{Name: "blank", Value: &o.blank, Help: "a worksheet with blanks for the values, and behind it the answers"},
+			{Name: "strict", Value: &o.strict, Help: "exit 9 if any rule is broken"},
+			{Name: "spec", Metavar: "RULE", Value: &o.spec, Help: "show a statement or a section's statements, and read nothing"},
+			{Name: "show-secrets", Value: &o.secrets, Help: "do not hide passwords"},
+			{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500", Help: "columns; $COLUMNS, or 80 on a terminal and 100 elsewhere"},
+			{Name: "color", Metavar: "WHEN", Value: &o.color, Default: "auto", Choices: []string{"auto", "always", "never"}, Help: "auto, always or never"},
+		}}},
+		OneOf:   []string{"hex", "spec"},
+		Operand: &o.file,
+		Notes: []string{
+			"FILE, or stdin, holds hex (of xxd, hexdump -C, tshark -x, arrays of Go and C, or -f hex), raw bytes, pcap or pcapng. " +
+				"In hex, '#' starts a comment, a line that starts with > comes from the client, one with < from the server; " +
+				"other lines of bare hex are a packet or more each.",
+			"Exit status: 0 read to the end, 1 cannot read, 2 usage, 9 with --strict: rule broken, 10 input ends inside a packet.",
+		},
+	}
+}
+
+func run(p *cli.Process) cli.ExitCode {
+	var o options
+	t := o.table()
+	if code, done := t.Parse(p); done {
+		return code
+	}
+	if o.spec != "" {
+		return o.showStatements(t, p)
+	}
+	if o.hex != "" && o.file != "" {
+		return t.Mistake(p, "-x/--hex and a file exclude each other")
+	}
+	if o.hex == "" && o.file == "" && p.TerminalInput {
+		return t.Mistake(p, "nothing to read: give a FILE, -x HEX, or a pipe")
+	}
+	conversations, err := o.read(p)
+	if err != nil {
+		fmt.Fprintf(p.Stderr, "dissect: %v\n", err)
+		return cli.ExitLocal
+	}
+	var out bytes.Buffer
+	pr := o.printer(p, &out)
+	if o.blank {
+		pr.layout.Style = dissect.Worksheet
+		pr.printAll(conversations)
+		out.WriteString("\f\n")
+		pr = o.printer(p, &out)
+	}
+	pr.printAll(conversations)
+	if _, err := p.Stdout.Write(out.Bytes()); err != nil {
+		fmt.Fprintf(p.Stderr, "dissect: cannot write to stdout: %v\n", err)
+		return cli.ExitLocal
+	}
+	switch {
+	case o.strict && pr.broken:
+		return exitBroken
+	case pr.cut:
+		return exitCut
+	}
+	return cli.ExitDone
+}
+
+// read gets the input and finds out what it is.
+func (o *options) read(p *cli.Process) ([]conversation, error) {
+	if o.hex != "" {
+		return o.readHex(o.hex)
+	}
+	input, name := p.Stdin, "stdin"
+	if o.file != "" && o.file != "-" {
+		f, err := os.Open(o.file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		input, name = f, o.file
+	}
+	b, err := io.ReadAll(input)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	switch {
+	case o.input == "hex":
+		return o.readHex(string(b))
+	case o.input == "pcap" || o.input == "auto" && isCapture(b):
+		return readCapture(b, o.port)
+	case o.input == "auto" && isText(b):
+		conversations, err := o.readHex(string(b))
+		if err == nil || !errors.Is(err, errNoHex) {
+			return conversations, err
+		}
+	}
+	return []conversation{{chunks: []chunk{{from: o.direction(), bytes: b}}}}, nil
+}
+
+// direction is what --from says.
+func (o *options) direction() dissect.Direction {
+	switch o.from {
+	case "client":
+		return dissect.ToServer
+	case "server":
+		return dissect.ToClient
+	}
+	return dissect.Unknown
+}
+
+func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
+	l := dissect.Layout{
+		Width:       o.width,
+		ASCII:       !cli.UTF8(p),
+		Color:       o.color == "always" || o.color == "auto" && p.Terminal && p.Getenv("NO_COLOR") == "",
+		ShowSecrets: o.secrets,
+		Style: map[string]dissect.Style{"full": dissect.Full, "brief": dissect.Brief, "why": dissect.Why,
+			"hex": dissect.Hex}[o.format],
+	}
+	if l.Width == 0 {
+		l.Width, _ = strconv.Atoi(p.Getenv("COLUMNS"))
+	}
+	if l.Width == 0 && !p.Terminal {
+		l.Width = 100
+	}
+	return &printer{layout: l, json: o.format == "json" && !o.blank, out: out}
+}
+
+// showStatements is dissect --spec.
+func (o *options) showStatements(t *cli.Table, p *cli.Process) cli.ExitCode {
+	found := dissect.StatementsOf(o.spec)
+	if len(found) == 0 {
+		return t.Mistake(p, "--spec %q: no such statement or section; it is written 3.3.1-4 or 3.3", o.spec)
+	}
+	var b strings.Builder
+	for _, s := range found {
+		who := s.Who
+		if who == "both" {
+			who = "both client and server"
+		}
+		separator := "·"
+		section := "§" + s.Section()
+		if !cli.UTF8(p) {
+			separator, section = "|", "section "+s.Section()
+		}
+		fmt.Fprintf(&b, "%s  %s %s %s\n  %s\n", s.ID, who, separator, section, s.Text)
+	}
+	if _, err := io.WriteString(p.Stdout, b.String()); err != nil {
+		return cli.ExitLocal
+	}
+	return cli.ExitDone
+}

@@ -1,0 +1,152 @@
+package dissect
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// brief is the one line about p.
+func (l *Layout) brief(p *Packet) string {
+	line := arrow(p.Direction)
+	if l.Times {
+		line += fmt.Sprintf(" %9s", moment(p.Time))
+	}
+	line += fmt.Sprintf("  %-11s %5d B", p.Name(), len(p.Bytes))
+	if summary := l.summary(p); summary != "" {
+		line += "  " + summary
+	}
+	if p.Answers > 0 {
+		line += fmt.Sprintf(", answers %d after %s", p.Answers, span(p.After))
+	}
+	for _, f := range p.Findings {
+		title := l.paint("1;31", "BROKEN")
+		if f.Level == Unwise {
+			title = l.paint("35", "UNWISE")
+		}
+		line += fmt.Sprintf("  %s %s [%s]", title, printable(f.Text), f.Rules[0])
+	}
+	if p.Missing > 0 {
+		line += fmt.Sprintf("  CUT SHORT, at least %s more", count(p.Missing, "byte"))
+	}
+	return strings.TrimRight(line, " ")
+}
+
+// summary is p in a few words.
+func (l *Layout) summary(p *Packet) string {
+	s := &p.said
+	if p.Missing > 0 || p.NotMQTT || !s.whole {
+		return ""
+	}
+	id := fmt.Sprintf("id %d", s.id)
+	switch p.Type {
+	case connect:
+		clean := 0
+		if s.clean {
+			clean = 1
+		}
+		return fmt.Sprintf("client id %s, keep alive %s, clean session %d", l.quoted(p.text("Client Identifier")), seconds(s.keepAlive), clean)
+	case connack:
+		present := 0
+		if s.present {
+			present = 1
+		}
+		meaning := "reserved return code"
+		if int(s.code) < len(returnCodes) {
+			meaning = returnCodes[s.code]
+		}
+		return fmt.Sprintf("%s, session present %d", meaning, present)
+	case publish:
+		out := fmt.Sprintf("%s, QoS %d", l.quoted(s.topic), s.qos)
+		if s.hasID {
+			out += ", " + id
+		}
+		if s.dup {
+			out += ", DUP"
+		}
+		if s.retain {
+			out += ", RETAIN"
+		}
+		return out + ", " + count(len(s.payload), "byte")
+	case subscribe, unsubscribe:
+		out := id
+		for _, f := range s.filters {
+			out += ", " + l.quoted(f.text)
+			if p.Type == subscribe {
+				out += fmt.Sprintf(" QoS %d", f.qos)
+			}
+		}
+		return out
+	case suback:
+		out := id
+		for _, code := range s.codes {
+			if code == 0x80 {
+				out += ", refused"
+			} else {
+				out += fmt.Sprintf(", granted QoS %d", code)
+			}
+		}
+		return out
+	case disconnect:
+		return "clean end: the server drops the Will"
+	case pingreq, pingresp:
+		return ""
+	}
+	if s.hasID {
+		return id
+	}
+	return ""
+}
+
+// text is the value of the field with this name.
+func (p *Packet) text(name string) []byte {
+	for _, f := range p.Fields {
+		if f.Name == name {
+			return f.Data
+		}
+	}
+	return nil
+}
+
+// quoted is a string of the packet in quotes, shortened.
+func (l *Layout) quoted(b []byte) string {
+	more := ""
+	if len(b) > 100 {
+		b, more = b[:100], "…"
+	}
+	if l.ASCII {
+		return strconv.QuoteToASCII(string(b)) + more
+	}
+	return strconv.Quote(string(b)) + more
+}
+
+// hexLine is the bytes of p as input for another dissection: who sent them, when, and what they are.
+func (l *Layout) hexLine(p *Packet) string {
+	line := [...]string{"", "> ", "< "}[p.Direction%3]
+	if l.Times && line != "" {
+		line += moment(p.Time) + " "
+	}
+	line += fmt.Sprintf("% x  # ", p.shownBytes(l.ShowSecrets))
+	if p.Number > 0 {
+		line += fmt.Sprintf("%d ", p.Number)
+	}
+	line += p.Name()
+	if p.Missing > 0 {
+		line += ", cut short"
+	}
+	return line
+}
+
+// shownBytes is the bytes of p, with stars in place of a password unless secrets may be seen.
+func (p *Packet) shownBytes(secrets bool) []byte {
+	b := p.Bytes
+	for _, f := range p.Fields {
+		if f.Secret && !secrets {
+			b = append([]byte(nil), b...)
+			for i := range f.Length {
+				b[f.Offset+i] = '*'
+			}
+		}
+	}
+	return b
+}

@@ -1,0 +1,326 @@
+package dissect
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Style is how much a [Layout] shows.
+type Style uint8
+
+// The styles.
+const (
+	Full      Style = iota // a line for each field
+	Brief                  // one line
+	Why                    // Full, and a sentence for each kind of field when it comes for the first time
+	Hex                    // the bytes in a line that can be dissected again
+	Worksheet              // Full with blanks in place of the values
+)
+
+// Layout prints packets for people. The zero Layout is usable: style Full in 80 columns.
+type Layout struct {
+	Style       Style
+	Width       int  // columns: 80 at least, and from 100 on with the statements; 0 is 80
+	ASCII       bool // nothing but ASCII
+	Color       bool // escape sequences for colours
+	ShowSecrets bool // passwords, which are hidden otherwise
+	Times       bool // when each packet came
+	Bytes       int  // a payload longer than this is shortened; 0 is 64
+
+	explained map[string]bool
+}
+
+const (
+	nameColumn  = 21
+	valueColumn = 44
+)
+
+// Append appends the lines about p to b.
+func (l *Layout) Append(b []byte, p *Packet) []byte {
+	var lines []string
+	switch l.Style {
+	case Brief:
+		lines = []string{l.brief(p)}
+	case Hex:
+		lines = []string{l.hexLine(p)}
+	case Worksheet:
+		lines = l.full(p)
+	default:
+		lines = append(l.full(p), l.findings(p)...)
+		for _, note := range p.Notes {
+			lines = append(lines, l.wrapped("note  ", note)...)
+		}
+		if l.Style == Why {
+			lines = append(lines, l.why(p)...)
+		}
+	}
+	for _, line := range lines {
+		if l.ASCII {
+			line = asASCII.Replace(line)
+		}
+		b = append(append(b, line...), '\n')
+	}
+	return b
+}
+
+var asASCII = strings.NewReplacer("→", ">", "←", "<", "─", "-", "·", "|", "§", "", "…", "...")
+
+func (l *Layout) width() int { return max(l.Width, 80) }
+
+func arrow(d Direction) string { return [...]string{"·", "→", "←"}[d%3] }
+
+// moment is the time of p as an offset: +0.506.
+func moment(t time.Duration) string { return fmt.Sprintf("%+.3f", t.Seconds()) }
+
+// full is the header line and a line for each field.
+func (l *Layout) full(p *Packet) []string {
+	left := fmt.Sprintf("%s %s ", arrow(p.Direction), p.Name())
+	if p.Number > 0 {
+		left = fmt.Sprintf("%s %d %s ", arrow(p.Direction), p.Number, p.Name())
+	}
+	right := " "
+	switch p.Direction {
+	case ToServer:
+		right += "client to server · "
+	case ToClient:
+		right += "server to client · "
+	}
+	right += count(len(p.Bytes), "byte") + " · §" + p.Section()
+	if l.Times {
+		right += " · " + moment(p.Time)
+	}
+	fill := max(1, l.width()-utf8.RuneCountInString(left)-utf8.RuneCountInString(right))
+	lines := []string{l.paint("1", left+strings.Repeat("─", fill)+right)}
+	last := -1
+	for i := range p.Fields {
+		f := &p.Fields[i]
+		lines = append(lines, l.row(p, f, f.Offset != last)...)
+		last = f.Offset
+	}
+	return lines
+}
+
+// row is the line of a field, or more if its value is long. first says whether it is the first of its byte.
+func (l *Layout) row(p *Packet, f *Field, first bool) []string {
+	raw := p.Bytes[f.Offset : f.Offset+f.Length]
+	left := "     "
+	if first {
+		left = fmt.Sprintf("%04x ", f.Offset)
+	}
+	if f.Mask == 0xff {
+		left += l.someBytes(f, raw)
+	} else {
+		octet := "  "
+		if first {
+			octet = fmt.Sprintf("%02x", raw)
+		}
+		left += octet + "  " + l.diagram(f.Mask, raw[0])
+	}
+	left = pad(left, nameColumn)
+	painted := l.paint([...]string{"36", "33", "32"}[f.Part%3], left)
+	name := f.Name
+	section, column := "§"+f.Section, l.width()-9
+	if l.width() >= 100 {
+		column = l.width() - 21
+		if len(f.Statements) > 0 {
+			section += " [" + strings.TrimPrefix(f.Statements[0], "MQTT-") + "]"
+		}
+	}
+	if l.ASCII {
+		section = section[len("§"):]
+	}
+	value := wrap(l.value(f), column-valueColumn-1)
+	if l.Style == Worksheet {
+		value = []string{strings.Repeat("_", 20)}
+	}
+	lines := []string{painted + pad(name, valueColumn-nameColumn-1) + " " + pad(value[0], column-valueColumn-1) + " " + section}
+	for _, more := range value[1:] {
+		lines = append(lines, strings.Repeat(" ", valueColumn)+more)
+	}
+	return lines
+}
+
+func pad(s string, n int) string {
+	return s + strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s)))
+}
+
+// diagram is the bits that a field takes of its byte: "0001 ....".
+func (l *Layout) diagram(mask, octet byte) string {
+	var b []byte
+	for bit := byte(0x80); bit != 0; bit >>= 1 {
+		switch {
+		case mask&bit == 0:
+			b = append(b, '.')
+		case l.Style == Worksheet:
+			b = append(b, '_')
+		case octet&bit != 0:
+			b = append(b, '1')
+		default:
+			b = append(b, '0')
+		}
+		if bit == 0x10 {
+			b = append(b, ' ')
+		}
+	}
+	return string(b)
+}
+
+// someBytes is the bytes of f in hex, the first four of them if there are more.
+func (l *Layout) someBytes(f *Field, raw []byte) string {
+	if f.Secret && !l.ShowSecrets {
+		return "** ** .."
+	}
+	if len(raw) > 5 {
+		return fmt.Sprintf("% x ..", raw[:4])
+	}
+	return fmt.Sprintf("% x", raw)
+}
+
+// value is what stands in the column of values.
+func (l *Layout) value(f *Field) string {
+	switch {
+	case f.Secret && !l.ShowSecrets:
+		return "hidden (--show-secrets shows it)"
+	case f.Kind == Number && f.Mask != 0xff && strings.HasPrefix(f.Name, "Reserved"):
+		return fmt.Sprintf("%0*b · %s", onesOf(f.Mask), f.Number, f.Meaning)
+	case f.Kind == Number && f.Name == "Packet type":
+		return fmt.Sprintf("%d %s", f.Number, f.Meaning)
+	case f.Kind == Number && strings.HasPrefix(f.Name, "Return code"):
+		return fmt.Sprintf("0x%02x · %s", f.Number, f.Meaning)
+	case f.Name == "Keep Alive":
+		return fmt.Sprintf("%d s · %s", f.Number, f.Meaning)
+	case f.Kind == Number:
+		return and(strconv.Itoa(f.Number), f.Meaning)
+	case f.Kind == Undecoded:
+		return f.Meaning
+	}
+	limit := 256
+	if f.Kind == Binary {
+		if limit = l.Bytes; limit == 0 {
+			limit = 64
+		}
+	}
+	text := f.Data
+	if len(text) > limit {
+		text = text[:limit*3/4]
+		for len(text) > 0 && !utf8.RuneStart(f.Data[len(text)]) {
+			text = text[:len(text)-1]
+		}
+	}
+	var s string
+	switch {
+	case f.Kind == Binary && !utf8.Valid(text):
+		s = fmt.Sprintf("% x", text)
+	case l.ASCII:
+		s = strconv.QuoteToASCII(string(text))
+	default:
+		s = strconv.Quote(string(text))
+	}
+	if f.Name == "Application Message" && s[0] == '"' && strings.Count(s, `\`) == strings.Count(s, `\"`) {
+		s = strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`) // a payload of plain text stands as it is
+	}
+	if len(text) < len(f.Data) {
+		s += "…"
+		if f.Meaning == "" {
+			return s + " " + count(len(f.Data), "byte")
+		}
+	}
+	return and(s, f.Meaning)
+}
+
+func onesOf(mask byte) (n int) {
+	for ; mask != 0; mask &= mask - 1 {
+		n++
+	}
+	return n
+}
+
+func and(value, meaning string) string {
+	if meaning == "" {
+		return value
+	}
+	return value + " · " + meaning
+}
+
+// wrap cuts s into lines of at most width characters: at a space if there is one, anywhere if not.
+func wrap(s string, width int) []string {
+	var lines []string
+	runes := []rune(s)
+	for len(runes) > width {
+		at := width
+		for at > width/2 && runes[at] != ' ' {
+			at--
+		}
+		if runes[at] != ' ' {
+			at = width
+		}
+		lines = append(lines, string(runes[:at]))
+		runes = runes[at:]
+		for len(runes) > 0 && runes[0] == ' ' {
+			runes = runes[1:]
+		}
+	}
+	return append(lines, string(runes))
+}
+
+// wrapped is text in lines, the first of which starts with title.
+func (l *Layout) wrapped(title, text string) []string {
+	lines := wrap(text, l.width()-len(title))
+	for i := range lines {
+		if i == 0 {
+			lines[i] = title + lines[i]
+		} else {
+			lines[i] = strings.Repeat(" ", len(title)) + lines[i]
+		}
+	}
+	return lines
+}
+
+// findings are the lines about what is wrong, with the bytes that are missing as the last.
+func (l *Layout) findings(p *Packet) []string {
+	var lines []string
+	for _, f := range p.Findings {
+		title, color := "BROKEN", "1;31"
+		if f.Level == Unwise {
+			title, color = "UNWISE", "35"
+		}
+		text := printable(f.Text)
+		for _, rule := range f.Rules {
+			if !strings.HasPrefix(rule, "MQTT-") {
+				text += " §" + rule
+				continue
+			}
+			text += " [" + rule + "]"
+		}
+		for i, line := range l.wrapped(fmt.Sprintf("%04x %s  ", f.Offset, title), text) {
+			if i == 0 {
+				line = strings.Replace(line, title, l.paint(color, title), 1)
+			}
+			lines = append(lines, line)
+		}
+	}
+	if p.Missing > 0 {
+		lines = append(lines, fmt.Sprintf("%04x CUT SHORT  %s of the packet, at least %d more to come", p.Offset+len(p.Bytes), count(len(p.Bytes), "byte"), p.Missing))
+	}
+	return lines
+}
+
+// printable escapes what a terminal would obey. Findings quote only pieces that are quoted already, or single bytes.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func (l *Layout) paint(color, s string) string {
+	if !l.Color {
+		return s
+	}
+	return "\x1b[" + color + "m" + s + "\x1b[0m"
+}

@@ -1,0 +1,98 @@
+package dissect
+
+import (
+	"bytes"
+	"time"
+)
+
+// Session follows the bytes of one connection in both directions: it cuts them into packets, numbers these, and finds
+// what no single packet shows. The zero Session is at the start of a connection. It is for one goroutine at a time, and
+// holds no more than the bytes of the packet that is on its way in each direction and what is unanswered.
+type Session struct {
+	// Midway says that the beginning of the connection was not seen: no packet has to be the first, and one that
+	// is not known may have come before.
+	Midway bool
+
+	// Untimed says that nobody knows when bytes came: silence is no mistake then.
+	Untimed bool
+
+	count  int
+	pieces [3]piece // by Direction
+	state  state
+}
+
+// piece is what came in a direction and is no whole packet yet.
+type piece struct {
+	buf    []byte
+	offset int  // of buf in all bytes of the direction
+	lost   bool // nobody knows where packets begin any more
+}
+
+// Add takes bytes in that came from where d says, at a time since the start of the connection. It returns the packets
+// that are complete now. They share no memory with b.
+func (s *Session) Add(d Direction, at time.Duration, b []byte) []Packet {
+	piece := &s.pieces[d%3]
+	piece.buf = append(piece.buf, b...)
+	var done []Packet
+	taken := 0
+	for taken < len(piece.buf) {
+		p, n := Read(piece.buf[taken:], d)
+		if p.Missing > 0 && !piece.lost {
+			break
+		}
+		if piece.lost {
+			n = len(piece.buf) - taken
+		}
+		p, n = Read(bytes.Clone(piece.buf[taken:taken+n]), d) // a copy that the packet can keep
+		if piece.lost {
+			p = undecodable(p)
+			n = len(p.Bytes)
+		}
+		p.Offset = piece.offset + taken
+		piece.lost = piece.lost || p.NotMQTT || p.endless()
+		taken += n
+		done = append(done, s.finish(p, at))
+	}
+	piece.offset += taken
+	piece.buf = append(piece.buf[:0], piece.buf[taken:]...)
+	return done
+}
+
+// Close returns the packets that were cut short by the end of the connection: one in each direction at most.
+func (s *Session) Close(at time.Duration) (rest []Packet) {
+	for d := range s.pieces {
+		piece := &s.pieces[d]
+		if len(piece.buf) == 0 {
+			continue
+		}
+		p, _ := Read(bytes.Clone(piece.buf), Direction(d))
+		p.Offset = piece.offset
+		s.count++
+		p.Number, p.Time = s.count, at
+		rest = append(rest, p)
+		piece.buf = nil
+	}
+	return rest
+}
+
+func (s *Session) finish(p Packet, at time.Duration) Packet {
+	s.count++
+	p.Number, p.Time = s.count, at
+	if !p.NotMQTT && p.Direction != Unknown {
+		s.judge(&p)
+	}
+	return p
+}
+
+// endless reports whether nobody can say where p ends.
+func (p *Packet) endless() bool {
+	return len(p.Bytes) >= 5 && p.Bytes[1]&p.Bytes[2]&p.Bytes[3]&p.Bytes[4]&0x80 != 0
+}
+
+// undecodable is a packet of bytes that come after the last one that could be told from its successor.
+func undecodable(p Packet) Packet {
+	b := p.Bytes
+	return Packet{Direction: p.Direction, Bytes: b, NotMQTT: true,
+		Fields: []Field{{Length: len(b), Mask: 0xff, Name: "undecoded", Kind: Undecoded, Data: b,
+			Meaning: "behind bytes that are no packet", Section: "2.2"}}}
+}

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -261,22 +262,22 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	if h.Type != packet.PUBLISH {
 		return &protocolError{cause}
 	}
-	head := make([]byte, 2, 256)
 	rest := r.l.reader.Rest()
-	if _, err := io.ReadFull(rest, head); err != nil {
+	var start bytes.Buffer // topic name and identifier; it grows with what comes, not by what is claimed
+	if _, err := io.CopyN(&start, rest, 2); err != nil {
 		return err
 	}
-	n := int(head[0])<<8 | int(head[1])
+	n := int(start.Bytes()[0])<<8 | int(start.Bytes()[1])
 	if h.Flags&0b0110 != 0 {
 		n += 2
 	}
 	if n+2 > h.Len {
 		n = h.Len - 2 // ParsePublish says what is wrong
 	}
-	head = append(head, make([]byte, n)...)
-	if _, err := io.ReadFull(rest, head[2:]); err != nil {
+	if _, err := io.CopyN(&start, rest, int64(n)); err != nil {
 		return err
 	}
+	head := start.Bytes()
 	p, err := packet.ParsePublish(h.Flags, head)
 	if err != nil {
 		return &protocolError{err}

@@ -19,6 +19,8 @@ type script struct {
 	t     *testing.T
 	limit int           // of bytes that each direction of a connection holds; 0: 64 KiB
 	dials chan net.Conn // server sides, in the order of the dials
+
+	clientSide, serverSide func(net.Conn) net.Conn // TLS, perhaps; nil: none
 }
 
 func newScript(t *testing.T) *script { return &script{t: t, dials: make(chan net.Conn, 100)} }
@@ -29,9 +31,13 @@ func (s *script) dial(ctx context.Context) (net.Conn, error) {
 		limit = 64 << 10
 	}
 	client, server := testbroker.NewPipe(limit)
+	var conn, peer net.Conn = client, server
+	if s.clientSide != nil {
+		conn, peer = s.clientSide(conn), s.serverSide(peer)
+	}
 	select {
-	case s.dials <- server:
-		return client, nil
+	case s.dials <- peer:
+		return conn, nil
 	case <-ctx.Done(): // the test takes no more connections
 		return nil, ctx.Err()
 	}

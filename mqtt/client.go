@@ -31,7 +31,6 @@ type Client struct {
 	free    []*flow // that ended well, to be used again
 	room    roomQueue
 	stats   Stats
-	events  []func()        // for Trace, to be called without the lock
 	touched []*Subscription // that got messages, to be woken
 
 	resumed    []Resumed

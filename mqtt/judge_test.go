@@ -16,6 +16,7 @@ import (
 type judge struct {
 	mu      sync.Mutex
 	resends bool // Config.Resend is on
+	relayed bool // a relay between client and broker changes what the client gets: see observeRelay
 	failed  error
 	lines   []string
 
@@ -30,7 +31,6 @@ type judge struct {
 	owned     map[string]int       // how often the broker took a message as new
 	takenIn   map[string][2]int    // in which life and epoch it did so last
 	sightings map[string]*sighting // PUBLISH packets of this session
-	lastOwned int                  // acceptance number of the message owned latest for the first time: QoS 1
 
 	// The connection.
 	connection uint64
@@ -307,7 +307,25 @@ func (j *judge) fromBroker(e testbroker.Event) {
 			j.owes = append(j.owes, owed{p.ID, p.QoS, string(p.Payload)})
 		}
 	case packet.PUBREC:
+		if !j.relayed {
+			j.pubrecs = append(j.pubrecs, identifierOf(e))
+		}
+	}
+}
+
+// observeRelay sees what the client gets, where that is not what the broker sends.
+func (j *judge) observeRelay(e testbroker.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e.Kind != testbroker.Sent || e.Connection != j.connection {
+		return
+	}
+	switch e.Header.Type {
+	case packet.PUBREC:
 		j.pubrecs = append(j.pubrecs, identifierOf(e))
+		fallthrough
+	case packet.PUBACK, packet.PUBCOMP, packet.SUBACK:
+		j.note("%d <<< %s", e.Connection, describe2(e))
 	}
 }
 

@@ -90,7 +90,8 @@ func (r *Relay) Dialer(dial func(context.Context) (net.Conn, error)) func(contex
 	}
 }
 
-// Join relays between a client and a server until either side ends, and then closes both. It does not wait for that.
+// Join relays between a client and a server until both have ended, or one has and the other does not follow within 5
+// seconds, and then closes both. It does not wait for that.
 func (r *Relay) Join(client, server net.Conn) {
 	r.mu.Lock()
 	r.number++
@@ -102,11 +103,15 @@ func (r *Relay) Join(client, server net.Conn) {
 	}
 	up := &lane{r, Event{Connection: number, Kind: Received}, client, server, packet.NewReader(client, limit), nil}
 	down := &lane{r, Event{Connection: number, Kind: Sent}, server, client, packet.NewReader(server, limit), nil}
-	end := make(chan error, 1)
-	go func() { end <- up.run() }()
+	ends := make(chan error, 2)
+	for _, l := range []*lane{up, down} {
+		go func() { ends <- l.run() }()
+	}
 	go func() {
-		err := down.run()
-		if other := <-end; err == nil {
+		err := <-ends
+		// The other side has heard, and closes its end too; one that cannot hear is not waited for.
+		timer := time.AfterFunc(flushTime, func() { client.Close(); server.Close() })
+		if other := <-ends; timer.Stop() && err == nil {
 			err = other
 		}
 		client.Close()

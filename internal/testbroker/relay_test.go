@@ -206,6 +206,18 @@ func TestRelayEndsWithEitherSide(t *testing.T) {
 	}
 }
 
+func TestRelayDoesNotWaitForAClientThatCannotHear(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *Broker) {
+		conn, _ := (&Relay{}).Dialer(b.Dial)(context.Background())
+		c := &client{t: t, conn: conn, in: packet.NewReader(conn, 1000)}
+		c.connect(packet.Connect{ClientID: []byte("c"), CleanSession: true}, false)
+		conn.(*Conn).Blackhole()
+		conn.Close()
+		b.Drop("c", FIN)
+		time.Sleep(time.Minute) // the end of the bubble shows whether anything waits still
+	})
+}
+
 func TestRelayPassesOnAFailedDial(t *testing.T) {
 	b := New(Config{})
 	b.Close()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"iotwire/internal/testbroker"
+	"iotwire/mqtt/packet"
 
 	"pgregory.net/rapid"
 )
@@ -54,8 +55,10 @@ type world struct {
 	mu     sync.Mutex
 	conns  []*testbroker.Conn // that were dialled and may be alive
 	held   []Message
-	down   bool // dials fail
-	drip   bool // the network moves one byte at a time
+	relay  *testbroker.Relay   // between client and broker; nil: there is none
+	next   []testbroker.Action // what it does to the next acknowledgements of the broker
+	down   bool                // dials fail
+	drip   bool                // the network moves one byte at a time
 	client *running
 	sub    *Subscription
 	loop   chan struct{}
@@ -81,6 +84,10 @@ func newWorld(rt *rapid.T) *world {
 		w.config.Resend = 7 * time.Second
 	}
 	w.judge.resends = w.config.Resend > 0
+	if rapid.Bool().Draw(rt, "relay") {
+		w.judge.relayed = true
+		w.relay = &testbroker.Relay{Decide: w.meddle, Observe: w.judge.observeRelay}
+	}
 	w.start()
 	return w
 }
@@ -151,9 +158,32 @@ func (w *world) dial(ctx context.Context) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	}
 	client, server := testbroker.NewPipe(1 << 16)
-	go w.broker.ServeConn(server)
 	w.conns = append(w.conns, client)
+	if w.relay != nil {
+		near := server
+		var far *testbroker.Conn
+		far, server = testbroker.NewPipe(1 << 16)
+		w.relay.Join(near, far)
+	}
+	go w.broker.ServeConn(server)
 	return &dripping{client, w.drip}, nil
+}
+
+// meddle is what the relay does to a packet: all that acknowledges for the broker can be lost, late, or come twice. A
+// copy comes at once: of one that came later, after its identifier was used again, no client could know it for a copy.
+func (w *world) meddle(e testbroker.Event) testbroker.Action {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e.Kind != testbroker.Sent || len(w.next) == 0 {
+		return testbroker.Pass
+	}
+	switch e.Header.Type {
+	case packet.PUBACK, packet.PUBREC, packet.PUBCOMP, packet.SUBACK:
+		action := w.next[0]
+		w.next = w.next[1:]
+		return action
+	}
+	return testbroker.Pass
 }
 
 // dripping moves one byte at a time, if it is told to.
@@ -211,9 +241,27 @@ func (w *world) inbound(rt *rapid.T) {
 }
 
 func (w *world) network(rt *rapid.T) {
+	faults := []string{"cut", "fin", "stall", "mute", "restore", "down", "up", "drip", "stream"}
+	if w.relay != nil {
+		faults = append(faults, "packets", "packets", "packets", "release")
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch rapid.SampledFrom([]string{"cut", "fin", "stall", "mute", "restore", "down", "up", "drip", "stream"}).Draw(rt, "fault") {
+	switch rapid.SampledFrom(faults).Draw(rt, "fault") {
+	case "packets":
+		actions := []testbroker.Action{testbroker.Pass, testbroker.Discard, testbroker.Duplicate, testbroker.Hold, testbroker.Swap}
+		w.next = nil
+		for range rapid.IntRange(1, 5).Draw(rt, "packets") {
+			w.next = append(w.next, actions[rapid.IntRange(0, len(actions)-1).Draw(rt, "action")])
+		}
+	case "release":
+		var order []int // the latest first
+		for n := range w.relay.Held() {
+			order = append([]int{n}, order...)
+		}
+		if len(order) > 0 {
+			w.relay.Release(order...)
+		}
 	case "cut":
 		for _, c := range w.conns {
 			c.Reset(errors.New("reset by the test"))
@@ -277,7 +325,7 @@ func (w *world) crash(*rapid.T) {
 // heal ends all faults and waits until everything must be done.
 func (w *world) heal() {
 	w.mu.Lock()
-	w.down, w.drip = false, false
+	w.down, w.drip, w.next = false, false, nil
 	for _, c := range w.conns {
 		c.Restore()
 		c.Reset(errors.New("reset by the test")) // a connection that dripped would drip on

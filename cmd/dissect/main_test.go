@@ -80,7 +80,7 @@ func TestExitCodes(t *testing.T) {
 		{"c000", []string{"--blank"}, 0, "____ ....   Packet type            ____________________             "},
 		{"HTTP/1.1 400", nil, 0, "HTTP"},
 		{"\x16\x03\x01\x02\x00\x01", nil, 0, "TLS"},
-		{cn("secret"), nil, 0, "hidden (--show-secrets shows it)"},
+		{cn("secret"), nil, 0, "** ** ..        Password               hidden "},
 		{cn("secret"), []string{"--show-secrets"}, 0, `"secret"`},
 		{cn("secret"), []string{"-f", "json"}, 0, `"name":"Password","value":null`},
 	} {

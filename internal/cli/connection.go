@@ -24,6 +24,7 @@ type connection struct {
 	qos                       int
 	keepAlive, timeout        time.Duration
 	quiet                     bool
+	traceStyle, traceFile     string
 }
 
 func (o *connection) endpointOption() Option {

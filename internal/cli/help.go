@@ -66,7 +66,10 @@ func writeOption(b *strings.Builder, o Option) {
 	if o.Letter != "" {
 		left = "  -" + o.Letter + ", --" + o.Name
 	}
-	if o.Metavar != "" {
+	switch {
+	case o.Optional != "":
+		left += "[=" + o.Metavar + "]"
+	case o.Metavar != "":
 		left += " " + o.Metavar
 	}
 	lines := wrap(o.Help, helpWidth-helpColumn)

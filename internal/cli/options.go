@@ -48,6 +48,7 @@ type Option struct {
 	Min, Max string   // of a number or a time, written like Default; empty: no limit (a time is never negative)
 	Choices  []string // of a text: the only ones
 	Empty    bool     // an empty text is a value
+	Optional string   // the value if the option stands alone, --trace; another one is attached, --trace=brief
 	Help     string   // half a sentence
 }
 
@@ -200,6 +201,10 @@ func (t *Table) split(flags *flag.FlagSet, args []string) (out []string, err err
 		}
 		if known == nil || long && len(name) == 1 {
 			return nil, t.unknown(arg, name)
+		}
+		if o := optionOf(known); o.Optional != "" && !attached {
+			out = append(out, arg+"="+o.Optional)
+			continue
 		}
 		out = append(out, arg)
 		if attached || optionOf(known).isSwitch() {

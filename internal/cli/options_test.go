@@ -304,7 +304,10 @@ func checkHelp(t *testing.T, table *Table) {
 		if o.Letter != "" {
 			want = "  -" + o.Letter + ", --" + o.Name
 		}
-		if o.Metavar != "" {
+		switch {
+		case o.Optional != "":
+			want += "[=" + o.Metavar + "]"
+		case o.Metavar != "":
 			want += " " + o.Metavar
 		}
 		if !strings.Contains(help, "\n"+want+" ") && !strings.Contains(help, "\n"+want+"\n") {

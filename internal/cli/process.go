@@ -20,6 +20,7 @@ type Process struct {
 	Signals        <-chan os.Signal // SIGINT and SIGTERM; nil: none come
 	Terminal       bool             // Stdout is a terminal: control characters must not reach it
 	TerminalInput  bool             // Stdin is a terminal
+	TerminalError  bool             // Stderr is a terminal
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network; for tests
 }
@@ -39,6 +40,7 @@ func OS() *Process {
 		Signals:       signals,
 		Terminal:      isTerminal(os.Stdout),
 		TerminalInput: isTerminal(os.Stdin),
+		TerminalError: isTerminal(os.Stderr),
 	}
 }
 

@@ -60,6 +60,8 @@ func (o *publisherOptions) table() *Table {
 			{"Connection", append([]Option{o.keepAliveOption()}, o.identityOptions()...)},
 			{"Output", []Option{
 				{Name: "json", Value: &o.json, Help: "one JSON object for each message on stdout"},
+				o.traceOption(),
+				o.traceFileOption(),
 				o.quietOption(),
 			}},
 		},
@@ -102,6 +104,13 @@ func Publisher(p *Process) ExitCode {
 	}
 	w := &watch{log: log, target: target, client: cfg.ClientID, patient: o.store != ""}
 	w.attach(&cfg)
+	trace, err := o.openTrace(p, log)
+	if err != nil {
+		log.fail(err.Error())
+		return ExitLocal
+	}
+	defer trace.close()
+	trace.attach(&cfg)
 	client, err := mqtt.New(cfg)
 	if err != nil {
 		if cfg.Store != nil {

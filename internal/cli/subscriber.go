@@ -53,7 +53,7 @@ func (o *subscriberOptions) table() *Table {
 				o.keepAliveOption(),
 				o.timeoutOption(),
 			}, o.identityOptions()...)},
-			{"Output", []Option{o.quietOption()}},
+			{"Output", []Option{o.traceOption(), o.traceFileOption(), o.quietOption()}},
 		},
 		Notes: []string{
 			"Payloads go to stdout: JSON laid out on lines of its own, other text as it is, other bytes as a hex dump. " +
@@ -91,6 +91,13 @@ func Subscriber(p *Process) ExitCode {
 	}
 	w := &watch{log: log, target: target, client: cfg.ClientID}
 	w.attach(&cfg)
+	trace, err := o.openTrace(p, log)
+	if err != nil {
+		log.fail(err.Error())
+		return ExitLocal
+	}
+	defer trace.close()
+	trace.attach(&cfg)
 	r := &subscribing{
 		o:       &o,
 		process: p,

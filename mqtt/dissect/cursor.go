@@ -68,7 +68,7 @@ func (c *cursor) number(n int, name, section string, rules ...string) (*Field, b
 
 // prefixed reads a field that has its length in front, of two bytes (section 1.5.3).
 func (c *cursor) prefixed(name string, kind Kind, section string, rules ...string) (*Field, bool) {
-	length, ok := c.number(2, name+" length", "1.5.3", rules...)
+	length, ok := c.number(2, strings.Replace(name, "Identifier", "Id", 1)+" length", "1.5.3", rules...)
 	if !ok {
 		return nil, false
 	}

@@ -183,7 +183,7 @@ func (l *Layout) someBytes(f *Field, raw []byte) string {
 func (l *Layout) value(f *Field) string {
 	switch {
 	case f.Secret && !l.ShowSecrets:
-		return "hidden (--show-secrets shows it)"
+		return "hidden"
 	case f.Kind == Number && f.Mask != 0xff && strings.HasPrefix(f.Name, "Reserved"):
 		return fmt.Sprintf("%0*b · %s", onesOf(f.Mask), f.Number, f.Meaning)
 	case f.Kind == Number && f.Name == "Packet type":

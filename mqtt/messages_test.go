@@ -167,6 +167,7 @@ func TestLoopEndsWithItsContext(t *testing.T) {
 
 		srv.send(append(publishBytes("t", QoS1, 1, false, "a"), publishBytes("t", QoS1, 2, false, "b")...))
 		ctx, cancel = context.WithCancel(background)
+		defer cancel()
 		for m, err := range sub.Messages(ctx) {
 			if m == nil {
 				matches(t, err, context.Canceled)

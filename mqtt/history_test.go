@@ -251,7 +251,7 @@ func (w *world) network(rt *rapid.T) {
 	case "packets":
 		actions := []testbroker.Action{testbroker.Pass, testbroker.Discard, testbroker.Duplicate, testbroker.Hold, testbroker.Swap}
 		w.next = nil
-		for range rapid.IntRange(1, 5).Draw(rt, "packets") {
+		for range rapid.IntRange(1, 20).Draw(rt, "packets") {
 			w.next = append(w.next, actions[rapid.IntRange(0, len(actions)-1).Draw(rt, "action")])
 		}
 	case "release":

@@ -66,7 +66,7 @@ func TestFullQueueRejects(t *testing.T) {
 		if s := c.Stats(); s.Accepted != 2 || s.Pending != 2 {
 			t.Fatalf("%+v", s)
 		}
-		r = start(t, c)
+		start(t, c)
 		srv, _ := s.connack(false)
 		srv.want("PUBLISH t q1 1 1", "PUBLISH t q2 2 2")
 		if one.Err() != ErrPending || two.Err() != ErrPending {

@@ -111,7 +111,7 @@ func TestMQTT_3_1_4_1(t *testing.T) { // the server closes without a CONNACK: it
 		srv := s.accept()
 		srv.want("CONNECT")
 		srv.Close()
-		srv, _ = s.connack(false) // it tries again
+		s.connack(false) // it tries again
 		synctest.Wait()
 		if len(trouble) != 1 {
 			t.Fatal(trouble)

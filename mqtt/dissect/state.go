@@ -1,9 +1,218 @@
 package dissect
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
 // state is what a session knows about its connection.
-type state struct{}
+type state struct {
+	connect  int // the number of the CONNECT; 0 if none was seen. The same goes for the next two
+	connack  int
+	left     int           // DISCONNECT
+	early    [3]bool       // a packet came before the one that has to be first; it is reported once
+	clean    bool          // Clean Session
+	kept     bool          // Session Present
+	refused  bool          // by a return code
+	promise  time.Duration // Keep Alive
+	began    time.Duration // when CONNECT came
+	lastSent time.Duration // when the client last sent something
 
-func (s *Session) judge(p *Packet) {}
+	flows         [3]flows // messages above QoS 0, by the direction of the PUBLISH
+	requests      map[uint16]request
+	subscriptions []subscription
+	pings         []ping
+}
 
-// Unanswered says in a line which packets still wait for an answer: "not acknowledged: 4 PUBLISH (id 2)", or "".
-func (s *Session) Unanswered() string { return "" }
+// request is a SUBSCRIBE or UNSUBSCRIBE that waits for its answer.
+type request struct {
+	typ     uint8
+	number  int
+	at      time.Duration
+	filters []filter
+}
+
+// ping is a PINGREQ that waits for its answer.
+type ping struct {
+	number   int
+	at       time.Duration
+	reported bool
+}
+
+// resumed reports whether the two sides may go on with what began on an earlier connection.
+func (s *Session) resumed() bool {
+	return s.Midway || s.state.connect > 0 && !s.state.clean
+}
+
+// judge finds what p breaks, as what came before is known, and remembers p.
+func (s *Session) judge(p *Packet) {
+	st := &s.state
+	if p.Direction == ToServer {
+		s.judgeClient(p)
+	} else {
+		s.judgeServer(p)
+	}
+	if !p.said.whole || p.Missing > 0 {
+		return
+	}
+	switch p.Type {
+	case connect:
+		if st.connect == 0 && p.Direction == ToServer {
+			st.connect, st.began = p.Number, p.Time
+			st.clean, st.promise = p.said.clean, p.said.keepAlive
+		}
+	case connack:
+		s.judgeConnack(p)
+	case publish:
+		s.judgePublish(p)
+	case puback, pubrec, pubrel, pubcomp:
+		s.judgeAnswer(p)
+	case subscribe, unsubscribe:
+		s.judgeRequest(p)
+	case suback, unsuback:
+		s.judgeGrant(p)
+	case pingreq:
+		st.pings = append(st.pings, ping{number: p.Number, at: p.Time})
+	case pingresp:
+		s.judgePingresp(p)
+	case disconnect:
+		if p.Direction == ToServer && st.left == 0 {
+			st.left = p.Number
+		}
+	}
+	slices.SortStableFunc(p.Findings, func(a, b Finding) int { return a.Offset - b.Offset })
+}
+
+// judgeClient holds the rules on when a client may send something.
+func (s *Session) judgeClient(p *Packet) {
+	st := &s.state
+	if p.Type == connect && st.connect > 0 {
+		p.broken(0, fmt.Sprintf("a second CONNECT on one connection; the first was packet %d", st.connect), "3.1.0-2")
+	}
+	if p.Type != connect && st.connect == 0 && !s.Midway && !st.early[ToServer] {
+		st.early[ToServer] = true
+		p.broken(0, "the first packet of the client is "+p.Name()+", must be CONNECT", "3.1.0-1")
+	}
+	if st.left > 0 {
+		p.broken(0, fmt.Sprintf("the client sends something after its DISCONNECT, packet %d", st.left), "3.14.4-2")
+	}
+	silence := p.Time - st.lastSent
+	if slack := min(st.promise/10, time.Second); !s.Untimed && st.connect > 0 && st.promise > 0 && silence > st.promise+slack {
+		p.broken(0, fmt.Sprintf("the client was silent for %s, longer than its Keep Alive of %s", span(silence), seconds(st.promise)), "3.1.2-23")
+	}
+	st.lastSent = p.Time
+}
+
+// judgeServer holds the rules on when a server may send something.
+func (s *Session) judgeServer(p *Packet) {
+	st := &s.state
+	if p.Type == connack && st.connack > 0 {
+		p.broken(0, fmt.Sprintf("a second CONNACK on one connection; the first was packet %d", st.connack), "3.2")
+	}
+	if p.Type != connack && st.connack == 0 && !s.Midway && !st.early[ToClient] {
+		st.early[ToClient] = true
+		p.broken(0, "the first packet of the server is "+p.Name()+", must be CONNACK", "3.2.0-1")
+	}
+	if st.refused {
+		p.broken(0, fmt.Sprintf("the server refused the connection in packet %d, and must have closed it", st.connack), "3.2.2-5")
+	}
+	if st.left > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("it was on its way when the client sent its DISCONNECT, packet %d", st.left))
+	}
+	for i := range st.pings {
+		g := &st.pings[i]
+		if waited := p.Time - g.at; p.Type != pingresp && !g.reported && !s.Untimed && st.promise > 0 && waited > st.promise*3/2 {
+			g.reported = true
+			p.broken(0, fmt.Sprintf("the server has not answered the PINGREQ of packet %d for %s", g.number, span(waited)), "3.12.4-1")
+		}
+	}
+}
+
+func (s *Session) judgeConnack(p *Packet) {
+	st := &s.state
+	if p.Direction != ToClient || st.connack > 0 {
+		return
+	}
+	st.connack = p.Number
+	st.refused, st.kept = p.said.code != 0, p.said.present
+	if st.connect == 0 {
+		return
+	}
+	p.answers(st.connect, p.Time-st.began)
+	if p.said.present && st.clean && p.said.code == 0 {
+		p.broken(p.at("Session Present"), "Session Present is 1 after Clean Session 1, must be 0", "3.2.2-1")
+	}
+}
+
+func (s *Session) judgePingresp(p *Packet) {
+	st := &s.state
+	if p.Direction != ToClient {
+		return
+	}
+	if len(st.pings) == 0 {
+		if !s.Midway {
+			p.broken(0, "PINGRESP answers no PINGREQ", "3.13")
+		}
+		return
+	}
+	p.answers(st.pings[0].number, p.Time-st.pings[0].at)
+	st.pings = st.pings[1:]
+}
+
+// answers says that p answers the packet with this number, in the meaning of its identifier or in a note.
+func (p *Packet) answers(number int, after time.Duration) {
+	p.Answers, p.After = number, after
+	text := fmt.Sprintf("answers %s %d after %s", arrow(3-p.Direction), number, span(after))
+	for i := range p.Fields {
+		if f := &p.Fields[i]; f.Name == "Packet Identifier" {
+			f.Meaning = text
+			return
+		}
+	}
+	p.Notes = append(p.Notes, text)
+}
+
+// at is the offset of the field with this name.
+func (p *Packet) at(name string) int {
+	for _, f := range p.Fields {
+		if f.Name == name {
+			return f.Offset
+		}
+	}
+	return 0
+}
+
+// Unanswered says in a line which packets still wait for an answer: "not acknowledged: 4 PUBLISH (id 2), 6 PINGREQ",
+// or "" if none does.
+func (s *Session) Unanswered() string {
+	type waiting struct {
+		number int
+		text   string
+	}
+	var all []waiting
+	if s.state.connect > 0 && s.state.connack == 0 {
+		all = append(all, waiting{s.state.connect, "CONNECT"})
+	}
+	for d := range s.state.flows {
+		for id, f := range s.state.flows[d].open {
+			all = append(all, waiting{f.last(), fmt.Sprintf("%s (id %d)", f.lastName(), id)})
+		}
+	}
+	for id, r := range s.state.requests {
+		all = append(all, waiting{r.number, fmt.Sprintf("%s (id %d)", typeNames[r.typ], id)})
+	}
+	for _, g := range s.state.pings {
+		all = append(all, waiting{g.number, "PINGREQ"})
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	slices.SortFunc(all, func(a, b waiting) int { return a.number - b.number })
+	var texts []string
+	for _, w := range all {
+		texts = append(texts, fmt.Sprintf("%d %s", w.number, w.text))
+	}
+	return "not acknowledged: " + strings.Join(texts, ", ")
+}

@@ -1,0 +1,210 @@
+package dissect
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+)
+
+// flows are the messages above QoS 0 in one direction (section 4.3).
+type flows struct {
+	open   map[uint16]*flow
+	done   map[uint16]bool // identifiers whose last answer came on this connection
+	first  []uint16        // those that wait for PUBACK or PUBREC, in the order of their PUBLISH
+	second []uint16        // those that wait for PUBREL, in the order of their PUBREC
+}
+
+// flow is a message on its way. A number is that of a packet, or 0 if it has not come.
+type flow struct {
+	qos                     uint8
+	content                 uint64 // a hash of topic and payload
+	published, received     int    // PUBLISH, PUBREC
+	released                int    // PUBREL
+	publishedAt, receivedAt time.Duration
+	releasedAt              time.Duration
+}
+
+// last is the packet that waits for an answer.
+func (f *flow) last() int { return max(f.published, f.received, f.released) }
+
+func (f *flow) lastName() string {
+	switch {
+	case f.released > 0:
+		return "PUBREL"
+	case f.received > 0:
+		return "PUBREC"
+	}
+	return "PUBLISH"
+}
+
+func contentOf(p *Packet) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", len(p.said.topic), p.said.topic)
+	h.Write(p.said.payload)
+	return h.Sum64()
+}
+
+// judgePublish holds the rules on identifiers and repetitions, and for the server on what it may send.
+func (s *Session) judgePublish(p *Packet) {
+	if p.Direction == ToClient {
+		s.judgeMatch(p)
+	}
+	if p.said.qos == 0 || p.said.qos == 3 || p.said.id == 0 {
+		return
+	}
+	side := &s.state.flows[p.Direction]
+	if side.open == nil {
+		side.open, side.done = map[uint16]*flow{}, map[uint16]bool{}
+	}
+	id, content := p.said.id, contentOf(p)
+	at := p.at("Packet Identifier")
+	reuse := "2.3.1-2"
+	if p.Direction == ToClient {
+		reuse = "2.3.1-4"
+	}
+	before := side.open[id]
+	same := before != nil && before.content == content && before.qos == p.said.qos
+	switch {
+	case before != nil && before.released > 0:
+		p.broken(at, fmt.Sprintf("PUBLISH with identifier %d, whose PUBREL was packet %d, and whose PUBCOMP has not come", id, before.released), "4.3.3-1", reuse)
+		return
+	case same && !p.said.dup:
+		p.broken(0, fmt.Sprintf("DUP is 0 on a repetition of packet %d, must be 1", before.published), "3.3.1-1")
+		return
+	case same:
+		p.Notes = append(p.Notes, fmt.Sprintf("a repetition of packet %d", before.published))
+		return
+	case before != nil:
+		p.broken(at, fmt.Sprintf("identifier %d is in use by the PUBLISH of packet %d", id, before.published), reuse)
+	case p.said.dup:
+		p.Notes = append(p.Notes, "DUP is 1 though this connection has not seen it before: it may have been sent on an earlier one")
+	}
+	if r, busy := s.state.requests[id]; busy && p.Direction == ToServer {
+		p.broken(at, fmt.Sprintf("identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number), reuse)
+	}
+	side.open[id] = &flow{qos: p.said.qos, content: content, published: p.Number, publishedAt: p.Time}
+	side.first = append(without(side.first, id), id)
+	side.second = without(side.second, id)
+	delete(side.done, id)
+}
+
+func without(ids []uint16, id uint16) []uint16 {
+	if i := slices.Index(ids, id); i >= 0 {
+		return slices.Delete(ids, i, i+1)
+	}
+	return ids
+}
+
+// judgeAnswer holds the rules of PUBACK, PUBREC, PUBREL and PUBCOMP.
+func (s *Session) judgeAnswer(p *Packet) {
+	sender := 3 - p.Direction // of the PUBLISH
+	if p.Type == pubrel {
+		sender = p.Direction
+	}
+	side := &s.state.flows[sender]
+	id, at := p.said.id, p.at("Packet Identifier")
+	if id == 0 {
+		return
+	}
+	f := side.open[id]
+	if f == nil {
+		switch {
+		case side.done[id]:
+			p.Notes = append(p.Notes, fmt.Sprintf("identifier %d was done already: this answers a repetition", id))
+		case s.resumed():
+			p.Notes = append(p.Notes, fmt.Sprintf("identifier %d is of a message from an earlier connection", id))
+			if p.Type == pubrel {
+				if side.open == nil {
+					side.open, side.done = map[uint16]*flow{}, map[uint16]bool{}
+				}
+				side.open[id] = &flow{qos: 2, released: p.Number, releasedAt: p.Time}
+			}
+		case p.Type == pubcomp:
+			p.broken(at, fmt.Sprintf("no PUBREL with identifier %d waits for a PUBCOMP", id), "3.7.2", "4.3.3-2")
+		default:
+			p.broken(at, fmt.Sprintf("no PUBLISH with identifier %d waits for a %s", id, p.Name()), "2.3.1-6")
+		}
+		return
+	}
+	switch p.Type {
+	case puback:
+		if f.qos != 1 {
+			p.broken(0, fmt.Sprintf("PUBACK answers the PUBLISH of packet %d, whose QoS is 2: it must be PUBREC", f.published), "3.3.4-1")
+			return
+		}
+		s.inOrder(p, side.first, at, "4.6.0-2")
+		p.answers(f.published, p.Time-f.publishedAt)
+		side.finish(id)
+	case pubrec:
+		if f.qos != 2 {
+			p.broken(0, fmt.Sprintf("PUBREC answers the PUBLISH of packet %d, whose QoS is 1: it must be PUBACK", f.published), "3.3.4-1")
+			return
+		}
+		if f.published > 0 {
+			p.answers(f.published, p.Time-f.publishedAt)
+		}
+		if f.received > 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("a repetition of packet %d", f.received))
+			return
+		}
+		s.inOrder(p, side.first, at, "4.6.0-3")
+		side.first = without(side.first, id)
+		if f.released == 0 {
+			side.second = append(without(side.second, id), id)
+		}
+		f.received, f.receivedAt = p.Number, p.Time
+	case pubrel:
+		if f.received == 0 && f.released == 0 && !s.resumed() {
+			p.broken(at, fmt.Sprintf("PUBREL before a PUBREC for packet %d", f.published), "4.3.3-1")
+		}
+		if f.released > 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("a repetition of packet %d", f.released))
+			return
+		}
+		s.inOrder(p, side.second, at, "4.6.0-4")
+		if f.received > 0 {
+			p.answers(f.received, p.Time-f.receivedAt)
+		}
+		side.first, side.second = without(side.first, id), without(side.second, id)
+		f.released, f.releasedAt = p.Number, p.Time
+	case pubcomp:
+		if f.released == 0 {
+			p.broken(at, fmt.Sprintf("PUBCOMP before the PUBREL for packet %d", f.published), "4.3.3-2")
+			return
+		}
+		p.answers(f.released, p.Time-f.releasedAt)
+		side.finish(id)
+	}
+}
+
+// finish makes an identifier free again.
+func (f *flows) finish(id uint16) {
+	delete(f.open, id)
+	f.done[id] = true
+	f.first, f.second = without(f.first, id), without(f.second, id)
+}
+
+// inOrder reports an answer that overtakes another one of its kind. Of a server no such rule holds, as topics need not be
+// ordered [MQTT-4.6.0-6].
+func (s *Session) inOrder(p *Packet, order []uint16, at int, rule string) {
+	first := slices.IndexFunc(order, func(id uint16) bool {
+		return p.Type == pubrel || s.state.flows[3-p.Direction].open[id].qos == p.qosAnswered()
+	})
+	if first < 0 || order[first] == p.said.id || !slices.Contains(order, p.said.id) {
+		return
+	}
+	if p.Direction == ToClient {
+		p.Notes = append(p.Notes, fmt.Sprintf("it comes before the one for identifier %d, as servers may do on topics without an order", order[first]))
+		return
+	}
+	p.broken(at, fmt.Sprintf("%s for identifier %d comes before the one for identifier %d", p.Name(), p.said.id, order[first]), rule)
+}
+
+// qosAnswered is the QoS of the messages that PUBACK and PUBREC answer.
+func (p *Packet) qosAnswered() uint8 {
+	if p.Type == puback {
+		return 1
+	}
+	return 2
+}

@@ -13,11 +13,15 @@ func (l *Layout) brief(p *Packet) string {
 		line += fmt.Sprintf(" %9s", moment(p.Time))
 	}
 	line += fmt.Sprintf("  %-11s %5d B", p.Name(), len(p.Bytes))
-	if summary := l.summary(p); summary != "" {
-		line += "  " + summary
-	}
+	said := l.summary(p)
 	if p.Answers > 0 {
-		line += fmt.Sprintf(", answers %d after %s", p.Answers, span(p.After))
+		if said != "" {
+			said += ", "
+		}
+		said += fmt.Sprintf("answers %d after %s", p.Answers, span(p.After))
+	}
+	if said != "" {
+		line += "  " + said
 	}
 	for _, f := range p.Findings {
 		title := l.paint("1;31", "BROKEN")

@@ -22,7 +22,7 @@ func (p *Packet) readFlags() {
 	p.bits(0, 0xf0, FixedHeader, "Packet type", typeNames[p.Type], "2.2.1")
 	switch p.Type {
 	case 0, 15:
-		p.bits(0, 0x0f, FixedHeader, "Reserved flags", "", "2.2.2", "2.2.2-1")
+		p.bits(0, 0x0f, FixedHeader, "Reserved flags", "of no packet", "2.2.2", "2.2.2-1")
 		p.broken(0, fmt.Sprintf("packet type %d is reserved", p.Type), "2.2.1")
 		return
 	case publish:

@@ -74,6 +74,8 @@ type stage struct {
 	*world
 	t       *testing.T
 	network *brittle
+	killed  chan struct{} // closed when the process was killed
+	left    *disk         // what it left
 }
 
 // perform plays a scene in a bubble of its own, and returns what moved on the network once it could break.
@@ -84,7 +86,8 @@ func perform(t *testing.T, sc *scene, f fault, how setting) (moved [faultPlaces]
 			w.disk = newDisk()
 		}
 		w.broker = testbroker.New(testbroker.Config{Observe: w.judge.observe})
-		s := &stage{w, t, &brittle{fault: f, dial: w.dial, armed: sc.prepare == nil}}
+		s := &stage{world: w, t: t, killed: make(chan struct{})}
+		s.network = &brittle{fault: f, dial: w.dial, kill: s.kill, armed: sc.prepare == nil}
 		w.config = Config{ClientID: "c", Dial: s.network.connect, Backoff: Backoff{Min: time.Second, Max: 2 * time.Second}}
 		w.start()
 		defer w.close()
@@ -127,7 +130,43 @@ func (s *stage) await(f func(context.Context) error) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(background, 10*time.Minute)
 	defer cancel()
-	s.must(f(ctx))
+	if err := f(ctx); !s.dead() {
+		s.must(err)
+	}
+}
+
+// kill ends the process as kill -9 does: nobody hears from it any more, and what is on the disk is all that stays.
+func (s *stage) kill() {
+	s.mu.Lock()
+	s.down = true
+	for _, c := range s.conns {
+		c.Reset(nil)
+	}
+	s.mu.Unlock()
+	s.left = s.disk.crash()
+	s.judge.crashed(true)
+	close(s.killed)
+	s.client.cancel()
+}
+
+func (s *stage) dead() bool {
+	select {
+	case <-s.killed:
+		return true
+	default:
+		return false
+	}
+}
+
+// revive starts the next process, once, if there has to be one.
+func (s *stage) revive() {
+	if !s.dead() || s.disk == s.left {
+		return
+	}
+	<-s.client.ended
+	<-s.loop
+	s.down, s.held, s.disk = false, nil, s.left
+	s.start()
 }
 
 func (s *stage) submit(levels ...QoS) {
@@ -138,6 +177,13 @@ func (s *stage) submit(levels ...QoS) {
 		ctx, cancel := context.WithTimeout(background, 10*time.Minute)
 		d, err := s.client.Submit(ctx, Message{Topic: "out", QoS: q, Payload: []byte(payload)})
 		cancel()
+		if s.dead() { // nobody has seen this call return
+			s.judge.mu.Lock()
+			m := s.judge.sent[payload]
+			m.crashed, m.forgiven = true, true
+			s.judge.mu.Unlock()
+			return
+		}
 		s.judge.submitted(payload, d, err)
 	}
 }
@@ -147,7 +193,9 @@ func (s *stage) route(levels ...QoS) {
 		s.number++
 		payload := fmt.Sprintf("in-%d-%d", q, s.number)
 		s.judge.routing(payload)
-		s.judge.routed[payload].counted = q > 0
+		if q == QoS0 {
+			s.judge.routed[payload].counted = false // it may be lost
+		}
 		s.must(s.broker.Publish("in", []byte(payload), q, false))
 	}
 }
@@ -157,6 +205,7 @@ func (s *stage) finish() {
 	for range 60 {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
+		s.revive()
 		s.ackHeld()
 		synctest.Wait()
 		if s.finished() {
@@ -177,7 +226,7 @@ func (s *stage) finish() {
 	if s.client.session.find("more/#") != nil && s.client.session.find("more/#").wanted {
 		want = 2
 	}
-	if n := s.broker.Stats().Subscriptions; n != want {
+	if n := s.broker.Stats().Subscriptions; n != want && !s.dead() { // the next process does not ask for more/#
 		s.t.Fatalf("the broker has %d subscriptions, want %d", n, want)
 	}
 }
@@ -222,13 +271,14 @@ const (
 	fin faultKind = iota
 	rst
 	stall
+	kill // of the client's process
 	faultKinds
 )
 
 func (f fault) String() string {
 	place := [...]string{"no fault", "up", "down", "Read", "Write", "Dial", "SetDeadline"}[f.place]
 	if f.place == upward || f.place == downward {
-		return fmt.Sprintf("%s %s after %d bytes", [...]string{"FIN", "RST", "stall"}[f.kind], place, f.n)
+		return fmt.Sprintf("%s %s after %d bytes", [...]string{"FIN", "RST", "stall", "kill"}[f.kind], place, f.n)
 	}
 	return fmt.Sprintf("%s, call %d", place, f.n)
 }
@@ -239,6 +289,7 @@ var errCut = errors.New("cut by the test")
 type brittle struct {
 	fault fault
 	dial  func(context.Context) (net.Conn, error)
+	kill  func()
 
 	mu     sync.Mutex
 	armed  bool // faults happen, and are counted
@@ -311,6 +362,10 @@ func (c *brittleConn) cut() {
 	c.network.broken = true
 	c.network.mu.Unlock()
 	time.Sleep(time.Millisecond)
+	if c.network.fault.kind == kill {
+		c.network.kill()
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch c.network.fault.kind {
@@ -390,14 +445,17 @@ func (c *brittleConn) deadline(set func(time.Time) error, t time.Time) error {
 }
 
 // TestCutAtEveryByte breaks the network after each byte of each scene, in each direction, with an end of the stream, a
-// reset, or silence.
+// reset, or silence, and kills the client's process there.
 func TestCutAtEveryByte(t *testing.T) {
 	eachScene(t, func(t *testing.T, sc *scene, how setting) (cases int) {
 		moved := perform(t, sc, fault{}, how)
 		for _, place := range []faultPlace{upward, downward} {
 			for n := range moved[place] {
-				for kind := range faultKinds {
-					if perform(t, sc, fault{place, kind, n}, how); t.Failed() {
+				for k := range faultKinds {
+					if k == kill && !how.durable {
+						continue
+					}
+					if perform(t, sc, fault{place, k, n}, how); t.Failed() {
 						return cases
 					}
 					cases++

@@ -98,8 +98,6 @@ type owedAnswer struct {
 	copy bool
 }
 
-func (m *model) fatalf(format string, args ...any) { m.Helper(); m.Fatalf(format, args...) }
-
 // pick draws one of list that ok takes, or skips the step.
 func pick[E any](t *rapid.T, list []E, ok func(E) bool) E {
 	var fit []E
@@ -133,10 +131,10 @@ func (m *model) withdraw(t *rapid.T) {
 	queued := o.f.in == &m.s.queue
 	got := m.s.withdraw(o.f, &deliveryError{ErrNotSent, errBroken})
 	if got && o.ever {
-		m.fatalf("message %s was sent, and withdrawn", o.payload)
+		m.Fatalf("message %s was sent, and withdrawn", o.payload)
 	}
 	if want := !o.ever && (queued || !m.s.online); got != want {
-		m.fatalf("message %s: withdrawn %v, want %v", o.payload, got, want)
+		m.Fatalf("message %s: withdrawn %v, want %v", o.payload, got, want)
 	}
 }
 
@@ -147,7 +145,7 @@ func (m *model) acknowledge(t *rapid.T) {
 	m.arrivals = slices.DeleteFunc(m.arrivals, func(x *incoming) bool { return x == in })
 	err := m.s.acknowledge(in.arrival)
 	if gone != errors.Is(err, ErrSessionLost) {
-		m.fatalf("acknowledge of %d: %v, the session lost %v", in.id, err, gone)
+		m.Fatalf("acknowledge of %d: %v, the session lost %v", in.id, err, gone)
 	}
 }
 
@@ -171,8 +169,8 @@ func (m *model) connect(t *rapid.T) {
 		t.Skip("online")
 	}
 	present := rapid.IntRange(0, 3).Draw(t, "present") > 0
-	m.resend, m.written = nil, 0
 	var released, sent []*outgoing
+	m.resend, m.written = nil, 0
 	if present {
 		for f := m.s.released.head; f != nil; f = f.next {
 			released = append(released, m.find(f))
@@ -187,11 +185,11 @@ func (m *model) connect(t *rapid.T) {
 			m.resend = append(m.resend, o.payload)
 		}
 		if !slices.IsSortedFunc(sent, func(a, b *outgoing) int { return slices.Index(m.messages, a) - slices.Index(m.messages, b) }) {
-			m.fatalf("what is sent again is not in the order of acceptance")
+			m.Fatalf("what is sent again is not in the order of acceptance")
 		}
 		for i, o := range released {
 			if i < len(m.rels) && o.id != m.rels[i] {
-				m.fatalf("PUBRELs are sent again as %d..., want %v", o.id, m.rels)
+				m.Fatalf("PUBRELs are sent again as %d..., want %v", o.id, m.rels)
 			}
 		}
 	} else {
@@ -207,7 +205,7 @@ func (m *model) connect(t *rapid.T) {
 		for _, o := range m.messages { // QoS 2 that was sent ends, all else goes on
 			lost := !o.ended && o.qos == QoS2 && o.ever && (o.received || o.f.finished)
 			if lost && !errors.Is(o.f.err, ErrSessionLost) {
-				m.fatalf("message %s: %v after the session was lost", o.payload, o.f.err)
+				m.Fatalf("message %s: %v after the session was lost", o.payload, o.f.err)
 			}
 			o.received = false
 		}
@@ -262,7 +260,7 @@ func (m *model) sent(h packet.Header, body, b []byte) {
 		}
 		i := slices.IndexFunc(m.messages, func(o *outgoing) bool { return o.payload == string(p.Payload) })
 		if i < 0 {
-			m.fatalf("%s: nobody published it", describe(h, body))
+			m.Fatalf("%s: nobody published it", describe(h, body))
 		}
 		m.sentPublish(m.messages[i], &p, body)
 	case packet.PUBREL:
@@ -275,21 +273,21 @@ func (m *model) sent(h packet.Header, body, b []byte) {
 			break
 		}
 		if len(m.rels) == 0 || m.rels[0] != p.ID { // [MQTT-4.6.0-4] in the order of the PUBRECs, and never without one
-			m.fatalf("PUBREL %d, want %v", p.ID, m.rels)
+			m.Fatalf("PUBREL %d, want %v", p.ID, m.rels)
 		}
 		m.rels = m.rels[1:]
 	case packet.PUBACK, packet.PUBREC:
 		id := uint16(body[0])<<8 | uint16(body[1])
 		if len(m.owed) == 0 { // [MQTT-4.6.0-2] [MQTT-4.6.0-3] in the order of arrival
-			m.fatalf("%v %d for nothing", h.Type, id)
+			m.Fatalf("%v %d for nothing", h.Type, id)
 		}
 		next := m.owed[0]
 		m.owed = m.owed[1:]
 		if want := packet.PUBACK + packet.Type(next.m.qos) - 1; next.m.id != id || h.Type != want {
-			m.fatalf("%v %d, want %v %d", h.Type, id, want, next.m.id)
+			m.Fatalf("%v %d, want %v %d", h.Type, id, want, next.m.id)
 		}
 		if !next.m.done {
-			m.fatalf("%v %d before the program is done with it", h.Type, id)
+			m.Fatalf("%v %d before the program is done with it", h.Type, id)
 		}
 		next.m.rec = true
 		if next.m.qos == QoS1 && m.server[id] == next.m {
@@ -298,7 +296,7 @@ func (m *model) sent(h packet.Header, body, b []byte) {
 	case packet.PUBCOMP:
 		id := uint16(body[0])<<8 | uint16(body[1])
 		if len(m.comps) == 0 || m.comps[0] != id {
-			m.fatalf("PUBCOMP %d, want %v", id, m.comps)
+			m.Fatalf("PUBCOMP %d, want %v", id, m.comps)
 		}
 		m.comps = m.comps[1:]
 	case packet.SUBSCRIBE, packet.UNSUBSCRIBE:
@@ -314,11 +312,11 @@ func (m *model) sent(h packet.Header, body, b []byte) {
 			a.filters = p.Requests.Len()
 		}
 		if a.filters == 0 || a.filters > m.s.batch {
-			m.fatalf("%s", describe(h, body))
+			m.Fatalf("%s", describe(h, body))
 		}
 		m.take(id, a)
 	default:
-		m.fatalf("%v", h.Type)
+		m.Fatalf("%v", h.Type)
 	}
 }
 
@@ -326,24 +324,24 @@ func (m *model) sentPublish(o *outgoing, p *packet.Publish, body []byte) {
 	defer func() { o.taken, o.ever, o.here = o.taken+1, true, true }()
 	switch {
 	case o.qos != p.QoS:
-		m.fatalf("message %s has QoS %d", o.payload, p.QoS)
+		m.Fatalf("message %s has QoS %d", o.payload, p.QoS)
 	case o.qos == QoS0 && (p.Dup || o.ever): // [MQTT-3.3.1-2] [MQTT-4.3.1-1]
-		m.fatalf("message %s of QoS 0: DUP %v, sent before %v", o.payload, p.Dup, o.ever)
+		m.Fatalf("message %s of QoS 0: DUP %v, sent before %v", o.payload, p.Dup, o.ever)
 	case o.qos == QoS0:
 		return
 	case o.here:
-		m.fatalf("message %s twice on a connection", o.payload)
+		m.Fatalf("message %s twice on a connection", o.payload)
 	case o.received: // [MQTT-4.3.3-1]
-		m.fatalf("PUBLISH of message %s after PUBREC", o.payload)
+		m.Fatalf("PUBLISH of message %s after PUBREC", o.payload)
 	case p.Dup != (o.taken > 0): // [MQTT-3.3.1-1]
-		m.fatalf("message %s: DUP is %v, sent before %v", o.payload, p.Dup, o.taken > 0)
+		m.Fatalf("message %s: DUP is %v, sent before %v", o.payload, p.Dup, o.taken > 0)
 	case o.first != nil && !bytes.Equal(o.first, body): // [MQTT-2.3.1-3] and all else is the same too
-		m.fatalf("message %s was % x, is now % x", o.payload, o.first, body)
+		m.Fatalf("message %s was % x, is now % x", o.payload, o.first, body)
 	}
 	if len(m.resend) > 0 {
 		m.again(o.payload)
 	} else if o.taken > 0 {
-		m.fatalf("message %s is sent again late", o.payload)
+		m.Fatalf("message %s is sent again late", o.payload)
 	}
 	o.id, o.first = p.ID, slices.Clone(body)
 	m.take(p.ID, o)
@@ -352,7 +350,7 @@ func (m *model) sentPublish(o *outgoing, p *packet.Publish, body []byte) {
 // again checks what is sent on resume, before anything new [MQTT-4.4.0-1] [MQTT-4.6.0-1].
 func (m *model) again(what string) {
 	if m.resend[0] != what {
-		m.fatalf("%s is sent, want %v first", what, m.resend)
+		m.Fatalf("%s is sent, want %v first", what, m.resend)
 	}
 	m.resend = m.resend[1:]
 }
@@ -360,7 +358,7 @@ func (m *model) again(what string) {
 // take notes that an exchange uses an identifier.
 func (m *model) take(id uint16, by any) {
 	if other := m.owner[id]; id == 0 || other != nil && other != by { // [MQTT-2.3.1-2] [MQTT-2.3.1-3]
-		m.fatalf("identifier %d is in use by %+v", id, other)
+		m.Fatalf("identifier %d is in use by %+v", id, other)
 	}
 	m.owner[id] = by
 }
@@ -388,10 +386,10 @@ func (m *model) ack(t *rapid.T) {
 	}
 	known, err := m.s.receiveAck(answer, o.id)
 	if err != nil || !known {
-		m.fatalf("%v %d: %v, %v", answer, o.id, known, err)
+		m.Fatalf("%v %d: %v, %v", answer, o.id, known, err)
 	}
 	if o.f.finished != o.acked || o.f.err != nil {
-		m.fatalf("%v of message %s: finished %v, %v", answer, o.payload, o.f.finished, o.f.err)
+		m.Fatalf("%v of message %s: finished %v, %v", answer, o.payload, o.f.finished, o.f.err)
 	}
 }
 
@@ -407,7 +405,7 @@ func (m *model) nonsense(t *rapid.T) {
 			t.Skip("it would fit")
 		}
 		if _, err := m.s.receiveAck(wrong, id); err == nil {
-			m.fatalf("%v %d is accepted", wrong, id)
+			m.Fatalf("%v %d is accepted", wrong, id)
 		}
 		return
 	}
@@ -416,7 +414,7 @@ func (m *model) nonsense(t *rapid.T) {
 	}
 	for _, p := range []packet.Type{packet.PUBACK, packet.PUBREC, packet.PUBCOMP} {
 		if known, err := m.s.receiveAck(p, id); known || err != nil {
-			m.fatalf("%v %d: %v, %v", p, id, known, err)
+			m.Fatalf("%v %d: %v, %v", p, id, known, err)
 		}
 	}
 }
@@ -441,10 +439,10 @@ func (m *model) publish(t *rapid.T) {
 	m.owed = append(m.owed, owedAnswer{in, repeated && (sooner || in.sent)})
 	a, err := m.s.arrive(id, in.qos, repeated, in.sum)
 	if err != nil {
-		m.fatalf("PUBLISH %d: %v", id, err)
+		m.Fatalf("PUBLISH %d: %v", id, err)
 	}
 	if repeated != (a == nil) { // [MQTT-4.3.3-2] [MQTT-4.3.2-2]
-		m.fatalf("PUBLISH %d of QoS %d, sent before %v: delivered %v", id, in.qos, repeated, a != nil)
+		m.Fatalf("PUBLISH %d of QoS %d, sent before %v: delivered %v", id, in.qos, repeated, a != nil)
 	}
 	if a != nil {
 		in.arrival = a
@@ -475,7 +473,7 @@ func (m *model) pubrel(t *rapid.T) {
 			t.Skip("PUBREC is on its way, or was lost")
 		}
 		if err := m.s.receivePubrel(id); err == nil {
-			m.fatalf("PUBREL %d before PUBREC is accepted", id)
+			m.Fatalf("PUBREL %d before PUBREC is accepted", id)
 		}
 		return
 	}
@@ -483,7 +481,7 @@ func (m *model) pubrel(t *rapid.T) {
 	delete(m.server, id)
 	m.comps = append(m.comps, id)
 	if err := m.s.receivePubrel(id); err != nil {
-		m.fatalf("PUBREL %d: %v", id, err)
+		m.Fatalf("PUBREL %d: %v", id, err)
 	}
 }
 
@@ -500,7 +498,7 @@ func (m *model) suback(t *rapid.T) {
 	delete(m.owner, id)
 	if a.unsubscribe {
 		if r, err := m.s.receiveUnsuback(id); r == nil || err != nil {
-			m.fatalf("UNSUBACK %d: %v, %v", id, r, err)
+			m.Fatalf("UNSUBACK %d: %v, %v", id, r, err)
 		}
 		return
 	}
@@ -509,7 +507,7 @@ func (m *model) suback(t *rapid.T) {
 		codes[i] = rapid.SampledFrom([]byte{0, 1, 2, packet.SubackFailure}).Draw(t, "code")
 	}
 	if r, err := m.s.receiveSuback(packet.Suback{ID: id, Codes: codes}); r == nil || err != nil {
-		m.fatalf("SUBACK %d: %v, %v", id, r, err)
+		m.Fatalf("SUBACK %d: %v, %v", id, r, err)
 	}
 }
 
@@ -538,10 +536,10 @@ func (m *model) check() {
 	}
 	s.finished = s.finished[:0]
 	if len(m.messages) != m.ended+s.open() {
-		m.fatalf("%d accepted, %d ended, %d open", len(m.messages), m.ended, s.open())
+		m.Fatalf("%d accepted, %d ended, %d open", len(m.messages), m.ended, s.open())
 	}
 	if n := s.sent.n + s.released.n; n > m.window {
-		m.fatalf("%d in flight, limit %d", n, m.window)
+		m.Fatalf("%d in flight, limit %d", n, m.window)
 	}
 	bytes, flows := 0, 0
 	for _, l := range []*flowList{&s.queue, &s.unwritten} {
@@ -552,20 +550,20 @@ func (m *model) check() {
 	for _, l := range []*flowList{&s.sent, &s.released} {
 		for f := l.head; f != nil; f = f.next {
 			if flows++; s.flows[f.id] != f {
-				m.fatalf("identifier %d is not that of its message", f.id)
+				m.Fatalf("identifier %d is not that of its message", f.id)
 			}
 		}
 	}
 	if bytes != s.bytes || flows != len(s.flows) {
-		m.fatalf("the queue counts %d bytes, want %d; %d identifiers, want %d", s.bytes, bytes, len(s.flows), flows)
+		m.Fatalf("the queue counts %d bytes, want %d; %d identifiers, want %d", s.bytes, bytes, len(s.flows), flows)
 	}
 	if s.online && s.queue.n > 0 && s.sent.n+s.released.n < m.window {
-		m.fatalf("%d messages wait though there is room", s.queue.n)
+		m.Fatalf("%d messages wait though there is room", s.queue.n)
 	}
 	if s.online {
 		for _, w := range s.wishes {
 			if !w.busy && !w.satisfied() {
-				m.fatalf("nothing is done for the wish %+v", *w)
+				m.Fatalf("nothing is done for the wish %+v", *w)
 			}
 		}
 	}
@@ -574,30 +572,28 @@ func (m *model) check() {
 // ending judges the end of a message: it ends once, nil only if it was acknowledged, ErrNotSent only if it never left.
 func (m *model) ending(o *outgoing) {
 	if o.ended {
-		m.fatalf("message %s ended twice", o.payload)
+		m.Fatalf("message %s ended twice", o.payload)
 	}
 	o.ended = true
 	m.ended++
 	err := o.f.err
 	switch {
 	case err == nil && (o.qos > 0 && !o.acked || o.qos == 0 && !o.ever):
-		m.fatalf("message %s is said to be delivered", o.payload)
+		m.Fatalf("message %s is said to be delivered", o.payload)
 	case err != nil && errors.Is(err, ErrNotSent) == errors.Is(err, ErrUnconfirmed):
-		m.fatalf("message %s: %v", o.payload, err)
+		m.Fatalf("message %s: %v", o.payload, err)
 	case err != nil && errors.Is(err, ErrNotSent) == o.ever:
-		m.fatalf("message %s: %v, sent %v", o.payload, err, o.ever)
+		m.Fatalf("message %s: %v, sent %v", o.payload, err, o.ever)
 	case errors.Is(err, ErrSessionLost) && o.qos != QoS2:
-		m.fatalf("message %s of QoS %d: %v", o.payload, o.qos, err)
+		m.Fatalf("message %s of QoS %d: %v", o.payload, o.qos, err)
 	}
 }
 
 func (m *model) end() {
-	if m.s.online {
-		m.s.disconnected(errBroken, unclear)
-	}
+	m.s.disconnected(errBroken, unclear)
 	m.s.end(ErrClosed)
 	m.check()
 	if m.s.open() != 0 || m.ended != len(m.messages) {
-		m.fatalf("%d messages without an end", m.s.open())
+		m.Fatalf("%d messages without an end", m.s.open())
 	}
 }

@@ -340,6 +340,21 @@ func TestExitCode8AfterAReconnectToo(t *testing.T) {
 	})
 }
 
+func TestPublisherEndsThoughEveryConnectionBreaksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dial := script(func(p *peer, h packet.Header, body []byte) bool {
+			p.Write([]byte{0x20, 2, 0, 0, 0}) // CONNACK, and a packet of a type that does not exist
+			return true
+		})
+		began := time.Now()
+		r := run(t, Publisher, dial, nil, "-m", "x")
+		if r.exit != ExitProtocol && r.exit != ExitUnanswered || time.Since(began) > time.Minute {
+			t.Errorf("exit code %d after %v, want %d, or %d if there was time to send:\n%s",
+				r.exit, time.Since(began), ExitProtocol, ExitUnanswered, r.stderr.String())
+		}
+	})
+}
+
 func TestExitCode9WhenTheServerBreaksARuleLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dial := afterConnect(packet.SUBSCRIBE, func(p *peer, h packet.Header, body []byte) bool {

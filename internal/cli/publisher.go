@@ -111,23 +111,26 @@ func Publisher(p *Process) ExitCode {
 	}
 	defer trace.close()
 	trace.attach(&cfg)
-	client, err := mqtt.New(cfg)
-	if err != nil {
-		if cfg.Store != nil {
-			cfg.Store.Close()
-		}
-		return diagnose(err, server).tell(table, p, log)
-	}
 	r := &publishing{
 		o:        &o,
 		process:  p,
 		log:      log,
 		watch:    w,
 		server:   server,
-		client:   client,
 		accepted: make(chan struct{}),
 		results:  make(chan result),
 		tally:    tally{total: messages.total, qos: o.qos},
+	}
+	retry := cfg.Retry
+	cfg.Retry = func(err error) bool {
+		// A server that ends the first connection before it is of any use will do so again.
+		return (r.ready.Load() || o.store != "") && retry(err)
+	}
+	if r.client, err = mqtt.New(cfg); err != nil {
+		if cfg.Store != nil {
+			cfg.Store.Close()
+		}
+		return diagnose(err, server).tell(table, p, log)
 	}
 	return r.run(messages)
 }

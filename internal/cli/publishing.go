@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"iotwire/iot"
@@ -23,6 +24,7 @@ type publishing struct {
 	watch   *watch
 	server  iot.Config
 	client  *mqtt.Client
+	ready   atomic.Bool // there was a connection to send on
 
 	accepted chan struct{} // the client took a message
 	results  chan result   // a message is done
@@ -132,6 +134,7 @@ func (r *publishing) connect(ctx context.Context, cancel context.CancelFunc, ove
 	select {
 	case err := <-ready:
 		if err == nil {
+			r.ready.Store(true)
 			return ExitDone, true
 		}
 		err = <-over

@@ -100,6 +100,22 @@ func TestSubscriberWithAStoreDoesNotSubscribeAgainToASessionThatTheServerHasKept
 	})
 }
 
+func TestSubscriberWithAStoreWaitsForMessagesOfASessionThatTheServerHasKept(t *testing.T) {
+	store := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b, got := observed(t)
+		subscriber := func(args ...string) *trial {
+			return run(t, Subscriber, to(b.Dial), nil, append(args, "--persistent", "--store", store, "-W", "60")...)
+		}
+		subscriber("-t", "a").ended(ExitDone, "received 0 messages (0 bytes) in 1m0s")
+		subscriber("-t", "a").ended(ExitDone, "connected in 0.0 ms; the server has kept the session", "received 0 messages (0 bytes) in 1m0s")
+		subscriber("-t", "a", "-t", "b").ended(ExitDone, "subscribed to b, QoS 1", "received 0 messages (0 bytes) in 1m0s")
+		if n := got.count(packet.SUBSCRIBE); n != 2 {
+			t.Errorf("%d SUBSCRIBE, want 2", n)
+		}
+	})
+}
+
 func TestStoreMistakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := t.TempDir()

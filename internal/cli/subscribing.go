@@ -32,6 +32,7 @@ type subscribing struct {
 	dropped  int          // messages that found no room; for Run's goroutine
 
 	// For run's goroutine.
+	present  chan struct{}   // closed when the first connection found the session
 	awaited  map[string]bool // filters that the server has to answer on this connection
 	refused  []string        // filters that it has refused
 	began    time.Time       // when all filters were subscribed for the first time
@@ -71,7 +72,7 @@ func (r *subscribing) report(e event) {
 // attach makes r part of cfg.
 func (r *subscribing) attach(cfg *mqtt.Config) {
 	r.events, r.gone = make(chan event), make(chan struct{})
-	r.awaited = map[string]bool{}
+	r.present, r.awaited = make(chan struct{}), map[string]bool{}
 	watch, retry := *cfg.Trace, cfg.Retry
 	cfg.Retry = func(err error) bool {
 		// A server that hangs up on the first SUBSCRIBE will do so again.
@@ -148,8 +149,14 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	return why.code
 }
 
-// awaitKept waits until the server has all subscriptions. It need not be asked for those that the store knows it has.
+// awaitKept waits until the server says that it has kept the session, and then until it has all subscriptions. It need
+// not be asked for those that the store knows it has.
 func (r *subscribing) awaitKept(ctx context.Context) {
+	select {
+	case <-r.present:
+	case <-ctx.Done():
+		return
+	}
 	for _, s := range r.subscriptions {
 		if s.Ready(ctx) != nil {
 			return // serve hears of it
@@ -219,6 +226,9 @@ func (r *subscribing) handle(e event) *failure {
 		}
 		if len(r.awaited) > 0 {
 			r.silence.Reset(r.o.timeout)
+		}
+		if e.present && r.connects == 1 {
+			close(r.present)
 		}
 	case kept:
 		if len(r.awaited) > 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -91,4 +92,26 @@ func TestTraceFileThatCannotBe(t *testing.T) {
 		run(t, Publisher, nil, nil, "-m", "hello", "--trace-file", t.TempDir()).ended(ExitLocal)
 		run(t, Publisher, nil, nil, "-m", "hello", "--trace=all").ended(ExitUsage)
 	})
+}
+
+// Between the programs and a broker nothing is broken, at any QoS, and what the trace shows can be read again.
+func TestTraceOfRealSessionsIsClean(t *testing.T) {
+	for _, qos := range []string{"0", "1", "2"} {
+		synctest.Test(t, func(t *testing.T) {
+			b, _ := observed(t)
+			s := start(t, Subscriber, to(b.Dial), nil, "-t", "a/+", "-q", qos, "-n", "3", "-k", "5", "--trace=brief")
+			time.Sleep(12 * time.Second) // two PINGREQs
+			p := run(t, Publisher, to(b.Dial), nil, "--client-id", "other", "-t", "a/b", "-q", qos, "-n", "3", "-m", "hello", "--trace=brief")
+			p.ended(ExitDone)
+			s.ended(ExitDone)
+			for _, said := range []string{s.stderr.String(), p.stderr.String()} {
+				if strings.Contains(said, "BROKEN") || strings.Contains(said, "CUT SHORT") || strings.Count(said, "PUBLISH") != 3 {
+					t.Errorf("QoS %s: it said:\n%s", qos, said)
+				}
+			}
+			if !strings.Contains(s.stderr.String(), "PINGRESP") {
+				t.Errorf("no PINGRESP in:\n%s", s.stderr.String())
+			}
+		})
+	}
 }

@@ -84,6 +84,7 @@ func perform(t *testing.T, sc *scene, f fault, how setting) (moved [faultPlaces]
 		w := &world{judge: newJudge(), drip: how.drip}
 		if how.durable {
 			w.disk = newDisk()
+			w.disk.delay = 2 * time.Millisecond // longer than cut waits: what is on its way to the disk is lost
 		}
 		w.broker = testbroker.New(testbroker.Config{Observe: w.judge.observe})
 		s := &stage{world: w, t: t, killed: make(chan struct{})}

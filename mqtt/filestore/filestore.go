@@ -241,6 +241,7 @@ func (s *Store) append(records []mqtt.Record) (end uint64, err error) {
 			ErrFull, kept, s.dir, s.kept-kept, s.maxBytes)
 	case s.stuck != nil && hasData && s.size+int64(len(b)) > 4*(s.maxBytes+s.slack):
 		err = fmt.Errorf("%w: the file in %s has %d bytes, most of them garbage, and could not be written again: %w", ErrFull, s.dir, s.size, s.stuck)
+		s.tryAt = 0 // it does not grow any more
 	}
 	if err != nil {
 		for i := len(old) - 1; i >= 0; i-- {

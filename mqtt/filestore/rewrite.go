@@ -34,7 +34,7 @@ func (s *Store) tidyLocked() error {
 	}
 	if err := s.rewrite(s.places()); err != nil {
 		s.stuck = err
-		s.tryAt = min(s.size+s.size/4, 4*(s.maxBytes+s.slack))
+		s.tryAt = s.size + s.size/4
 		return err
 	}
 	return nil

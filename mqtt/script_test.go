@@ -468,13 +468,17 @@ func later(f func() error) chan error {
 // bubble runs f with a fake clock; when f returns, no goroutine may be left.
 func bubble(t *testing.T, f func(t *testing.T, s *script)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newScript(t)) })
+	synctest.Test(t, func(t *testing.T) {
+		watchdog := time.AfterFunc(2*365*24*time.Hour, func() { panic(t.Name() + " waits for what does not come") })
+		defer watchdog.Stop()
+		f(t, newScript(t))
+	})
 }
 
 var background = context.Background()
 
 // within is a context that ends after d.
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(background, d)
 	t.Cleanup(cancel)
 	return ctx

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
-	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,16 +111,12 @@ func (b *broker) config(t *testing.T) iot.Config {
 	return c
 }
 
-// ports counts the ports that were tried.
-var ports atomic.Int32
-
 // freeAddress returns an address of the loopback interface on which nobody listens. Its port is none of those that
 // outgoing connections get (from 32 768 on), so that it is still free when a broker has ended and starts again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
-		port := 10_000 + (os.Getpid()*200+int(ports.Add(1)))%20_000
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
 		if err == nil {
 			l.Close()
 			return l.Addr().String()

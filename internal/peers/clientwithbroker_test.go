@@ -47,7 +47,6 @@ func scenarios() []scenario {
 		scenario{"shared-subscription", testSharedSubscription},
 		scenario{"refused-subscription", testRefusedSubscription},
 		scenario{"empty-client-id", testEmptyClientID},
-		scenario{"keep-alive", testKeepAlive},
 		scenario{"password", testPassword},
 		scenario{"certificate", testCertificate},
 	)
@@ -57,11 +56,13 @@ func scenarios() []scenario {
 func TestClientWithBroker(t *testing.T) {
 	eachBroker(t, brokers, func(t *testing.T, kind brokerKind, c *certificates) {
 		b := kind.run(t, setup{certificates: c})
+		endSilence := testKeepAlive(t, b)
 		for _, s := range scenarios() {
 			t.Run(s.name, func(t *testing.T) {
 				kind.need(t, s.name)
 				s.run(t, b)
 			})
 		}
+		t.Run("keep-alive", endSilence)
 	})
 }

@@ -165,7 +165,7 @@ func testSubscriberCutOff(t *testing.T, b *broker, qos mqtt.QoS) {
 	to := receiver.subscribe(topic, qos)
 	before := receiver.packets.of(packet.SUBSCRIBE)
 	testCutOff(b, b.connect(t, nil), to, receiver, line, topic, qos)
-	if n := receiver.packets.of(packet.SUBSCRIBE) - before; n != 0 {
+	if n := receiver.packets.of(packet.SUBSCRIBE) - before; n != 0 && !receiver.inDoubt() {
 		t.Errorf("%d SUBSCRIBE packets were sent after reconnects, want none: the session has the subscription", n)
 	}
 }
@@ -197,9 +197,15 @@ func testCutOff(b *broker, from *client, to *inbox, victim *client, line *line, 
 		copies = to.wantAllInOrder(topic, qos, n)
 	} else {
 		t.Logf("in any order, since %s: %s", b.kind.name, b.kind.reorders)
-		copies = to.wantAll(topic, qos, n, qos == mqtt.QoS1)
+		copies = to.wantAll(topic, qos, n, qos == mqtt.QoS1 || victim.inDoubt())
 	}
 	t.Logf("%d messages came over %d connections, and %d copies", n, cuts+1, copies)
+}
+
+// inDoubt reports whether a CONNECT got no answer. The client then does not know whether the broker keeps the session:
+// it subscribes again, and takes a QoS 2 message with DUP 0 for a new one.
+func (c *client) inDoubt() bool {
+	return c.packets.of(packet.CONNECT) > c.Stats().Connects
 }
 
 // wantAllInOrder takes messages 0 to n-1: at QoS 2 exactly once, at QoS 1 at least once; the first copies in order

@@ -70,7 +70,7 @@ func natsOptions(t *testing.T, b *broker) *server.Options {
 		MQTT: server.MQTTOpts{
 			Host:    host,
 			Port:    port,
-			AckWait: time.Second, // then it sends again what was not acknowledged; the default is 30 s
+			AckWait: 5 * time.Second, // then it sends again what was not acknowledged; the default is 30 s
 		},
 	}
 	if s := b.setup; s.certificates != nil {

@@ -180,6 +180,9 @@ func noNetwork(s *symptom) *Diagnosis {
 		return diagnosis(KindNetwork, fmt.Sprintf("%s cannot be looked up: %s", dns.Name, dns.Err), "is this machine online?")
 	case errors.Is(s.err, syscall.ECONNREFUSED):
 		return diagnosis(KindNetwork, "connection refused by "+s.where(), "is the server running, and is the port right?")
+	case errors.Is(s.err, mqtt.ErrNoConnack):
+		return diagnosis(KindNetwork, "no answer to CONNECT from "+s.where()+" in time, though it took the connection",
+			"does an MQTT server listen there, and is it TLS (mqtts://) or not (mqtt://)?")
 	case isTimeout(s.err):
 		d := diagnosis(KindNetwork, "no answer from "+s.where()+" in time")
 		switch {

@@ -195,7 +195,7 @@ func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
 		c.tally(l)
 		c.mu.Unlock()
 		if expired {
-			err = fmt.Errorf("%w: no CONNACK within %v", ErrTimeout, c.cfg.Timeout)
+			err = fmt.Errorf("%w: %w within %v", ErrTimeout, ErrNoConnack, c.cfg.Timeout)
 		}
 		return 0, err
 	}

@@ -88,6 +88,9 @@ var (
 	// ErrTimeout says that the server was silent for too long. An accepted connection that ends so matches ErrLost too.
 	ErrTimeout = errors.New("timeout")
 
+	// ErrNoConnack says that the connection was made, and no CONNACK came in time. It comes with ErrTimeout.
+	ErrNoConnack = errors.New("no CONNACK")
+
 	// ErrProtocol says that the server broke a rule of MQTT 3.1.1. If a packet was malformed, its [*packet.Error] is in
 	// the chain. An accepted connection that ends so matches ErrLost too.
 	ErrProtocol = errors.New("protocol violation by the server")

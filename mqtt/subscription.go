@@ -78,9 +78,10 @@ func (c *Client) rewish() {
 // Filter returns the topic filter, as declared.
 func (s *Subscription) Filter() string { return s.wish.filter }
 
-// Ready waits until the server has granted the subscription, in this session. It returns [ErrRefused] if the server
-// refuses it, [ErrUnsubscribed] after Close, ctx.Err(), or an error that matches [ErrClosed]. The QoS granted may be
-// lower than the one asked for: see Trace.Subscribed.
+// Ready waits until the server has granted the subscription, in this session. With a Store that knows of the grant to
+// an earlier client it does not wait, not even for a connection: the server has kept the session, or will be asked
+// again. It returns [ErrRefused] if the server refuses it, [ErrUnsubscribed] after Close, ctx.Err(), or an error that
+// matches [ErrClosed]. The QoS granted may be lower than the one asked for: see Trace.Subscribed.
 func (s *Subscription) Ready(ctx context.Context) error {
 	return s.c.await(ctx, func() (bool, error) {
 		w := s.wish

@@ -43,7 +43,8 @@ func TestExitCodesOfTheFirstConnection(t *testing.T) {
 		last []string
 	}{
 		{"no CONNACK", script(func(*peer, packet.Header, []byte) bool { return true }), ExitNetwork,
-			[]string{"no answer from localhost:1883 in time", "  is the address right, and does a firewall let the port through?"}},
+			[]string{"no answer to CONNECT from localhost:1883 in time, though it took the connection",
+				"  does an MQTT server listen there, and is it TLS (mqtts://) or not (mqtt://)?"}},
 		{"hang-up after CONNECT", script(func(*peer, packet.Header, []byte) bool { return false }), ExitHungUp, []string{
 			"the server hung up after CONNECT without a CONNACK [MQTT-3.2.2-6]",
 			"  a server that speaks TLS on this port does this, too; then use mqtts://localhost:1883"}},

@@ -162,15 +162,16 @@ func (r *publishing) resume() {
 	r.pending += len(messages)
 	r.silence.Reset(r.limit)
 	began := time.Now()
-	for _, m := range messages {
-		go func() {
+	go func() {
+		for _, m := range messages {
 			<-m.Done() // it ends, at the latest with the client
 			select {
 			case r.results <- result{resumed: true, topic: m.Topic, qos: m.QoS, size: m.Size, took: time.Since(began), err: m.Err()}:
 			case <-r.gone:
+				return
 			}
-		}()
-	}
+		}
+	}()
 }
 
 // take takes what came from the source.

@@ -102,6 +102,14 @@ func (s *session) again(id uint16, qos QoS, dup bool, sum uint32) (bool, error) 
 	return false, nil
 }
 
+// skips reports whether a PUBLISH that skip is for repeats one that is ours already: see again. No other may have its identifier.
+func (s *session) skips(id uint16, qos QoS, dup bool, sum uint32) (again bool, err error) {
+	if a := s.arrivals[id]; a != nil && a.conn == s.conn {
+		return false, violation(packet.PUBLISH, "MQTT-2.3.1-4", "identifier %d is in use by another message that is not yet acknowledged", id)
+	}
+	return s.again(id, qos, dup, sum)
+}
+
 // skip answers a PUBLISH that the program does not get: too large.
 func (s *session) skip(id uint16, qos QoS, sum uint32, again bool) {
 	s.owe(answer{id, qos, sum, nil, again})

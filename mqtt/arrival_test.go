@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -93,6 +94,72 @@ func TestEachCopyOfAMessageIsAnsweredAndOneIsDelivered(t *testing.T) {
 			answer := []string{1: "PUBACK 5", 2: "PUBREC 5"}[q]
 			srv.want(answer, answer, answer, answer)
 			srv.quiet(time.Second)
+		})
+	}
+}
+
+func TestManyHeldMessagesAreAnsweredInOrder(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{KeepAlive: -1})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS1)
+		const n = 1000
+		var held []Message
+		for i := range n {
+			srv.publish("t", QoS1, uint16(i+1), "x")
+			held = append(held, hold(t, sub, 1)...)
+			if i%3 > 0 { // more come than are acknowledged
+				k := i - i/3 - 1
+				ack(t, held[k])
+				srv.want(fmt.Sprintf("PUBACK %d", k+1))
+			}
+		}
+		c.mu.Lock()
+		if len(c.session.order) > n {
+			t.Errorf("%d answers are kept for %d messages", len(c.session.order), n)
+		}
+		c.mu.Unlock()
+		for i := n - n/3 - 1; i < n; i++ {
+			held[i].Ack()
+			srv.want(fmt.Sprintf("PUBACK %d", i+1))
+		}
+	})
+}
+
+// A server that kept the session, it says, but gives an identifier to another message than we know it for.
+func TestIdentifierOfAnEarlierConnectionMayNameAnotherMessage(t *testing.T) {
+	for _, q := range []QoS{QoS1, QoS2} {
+		answer := []string{1: "PUBACK 5", 2: "PUBREC 5"}[q]
+		t.Run(fmt.Sprintf("QoS %d, not acknowledged", q), func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				c := s.run(Config{})
+				srv, _ := s.connack(false)
+				sub := c.subscribe(srv, "t", QoS2)
+				srv.publish("t", q, 5, "old")
+				old := hold(t, sub, 1)[0]
+				srv.Close()
+				srv, _ = s.connack(true)
+				srv.publish("t", q, 5, "new")
+				now := hold(t, sub, 1)[0]
+				matches(t, old.Ack(), ErrSessionLost)
+				srv.quiet(time.Second)
+				ack(t, now)
+				srv.want(answer)
+			})
+		})
+		t.Run(fmt.Sprintf("QoS 2, received, then QoS %d", q), func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				c := s.run(Config{})
+				srv, _ := s.connack(false)
+				loop := c.collect(c.subscribe(srv, "t", QoS2))
+				srv.publish("t", QoS2, 5, "old")
+				srv.want("PUBREC 5")
+				srv.Close()
+				srv, _ = s.connack(true)
+				srv.publish("t", q, 5, "new")
+				srv.want(answer)
+				loop.want("t q2 old", fmt.Sprintf("t q%d new", q))
+			})
 		})
 	}
 }

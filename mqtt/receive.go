@@ -286,7 +286,7 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	c.mu.Lock()
 	again := false
 	if p.QoS > 0 {
-		if again, err = c.session.again(p.ID, p.QoS, p.Dup, sum(head)); err != nil {
+		if again, err = c.session.skips(p.ID, p.QoS, p.Dup, sum(head)); err != nil {
 			c.mu.Unlock()
 			return &protocolError{err}
 		}

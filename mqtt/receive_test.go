@@ -445,3 +445,73 @@ func TestThousandMessagesOverManyConnections(t *testing.T) {
 		}
 	})
 }
+
+func TestMessageAboveTheLimitThatBreaksARule(t *testing.T) {
+	x := strings.Repeat("x", 500)
+	for name, row := range map[string]struct {
+		bytes []byte
+		rule  string
+	}{
+		"wildcard":       {append([]byte{0x30, 0xf7, 3, 0, 1, '#'}, x...), "MQTT-3.3.2-2"},
+		"no topic":       {append([]byte{0x30, 0xf6, 3, 0, 0}, x...), "MQTT-4.7.3-1"},
+		"topic too long": {append([]byte{0x30, 0xf6, 3, 0x40, 0}, x...), "1.5.3"},
+		"identifier 0":   {append([]byte{0x32, 0xf9, 3, 0, 1, 't', 0, 0}, x...), "MQTT-2.3.1-1"},
+		"identifier in use by an unacknowledged one": {append([]byte{0x32, 0xf9, 3, 0, 1, 't', 0, 8}, x...), "MQTT-2.3.1-4"},
+		"identifier in use":                          {append([]byte{0x32, 0xf9, 3, 0, 1, 't', 0, 7}, x...), "MQTT-2.3.1-4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				c, lost := s.watched(Config{MaxPacket: 100})
+				srv, _ := s.connack(false)
+				loop := c.collect(c.subscribe(srv, "t", QoS2))
+				srv.publish("t", QoS2, 7, "small")
+				srv.want("PUBREC 7")
+				loop.want("t q2 small")
+				sub := c.subscribe(srv, "u", QoS1)
+				srv.publish("u", QoS1, 8, "held")
+				hold(t, sub, 1)
+				srv.send(row.bytes)
+				srv.closed()
+				err := <-lost
+				matches(t, err, ErrProtocol)
+				if !strings.Contains(err.Error(), row.rule) {
+					t.Fatalf("%v, want %s", err, row.rule)
+				}
+				if s := c.Stats(); s.Received != 2 || s.Dropped != 0 {
+					t.Fatalf("%+v", s)
+				}
+			})
+		})
+	}
+}
+
+// Memory that a burst needed is given back when the burst is over.
+func TestInboxShrinksAfterABurst(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{KeepAlive: -1})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS1)
+		for range 3 {
+			srv.publish("t", QoS0, 0, strings.Repeat("x", 50_000))
+		}
+		synctest.Wait()
+		loop := c.collect(sub)
+		for range 3 {
+			loop.want("t q0 (50000 bytes)")
+		}
+		size := func() int {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return cap(sub.inbox.buf)
+		}
+		largest := 0
+		for range 2000 {
+			srv.publish("t", QoS0, 0, "small")
+			loop.want("t q0 small")
+			largest = max(largest, size())
+		}
+		if n := size(); n > 10_000 {
+			t.Fatalf("%d bytes are kept, %d at most", n, largest)
+		}
+	})
+}

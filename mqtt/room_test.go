@@ -311,3 +311,38 @@ func TestStatsAddUp(t *testing.T) {
 		}
 	})
 }
+
+// A message that does not fit keeps its place: smaller ones that came later wait behind it.
+func TestWaiterThatDoesNotFitKeepsItsPlace(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{Inflight: 1, Queue: Queue{Bytes: 1000}, KeepAlive: -1})
+		srv, _ := s.connack(false)
+		synctest.Wait()
+		submit := func(payload string) chan error {
+			return later(func() error {
+				_, err := c.Submit(background, Message{Topic: "t", Payload: []byte(payload), QoS: QoS1})
+				return err
+			})
+		}
+		for range 3 { // one in flight, 800 bytes wait
+			ended(t, submit(strings.Repeat("a", 390)))
+		}
+		large := submit(strings.Repeat("b", 900))
+		pending(t, large)
+		small := submit("c")
+		pending(t, small)
+		srv.want("PUBLISH t q1 1 (390 bytes)")
+		srv.answer(packet.PUBACK, 1)
+		pending(t, large) // woken in vain
+		pending(t, small)
+		srv.want("PUBLISH t q1 2 (390 bytes)")
+		srv.answer(packet.PUBACK, 2)
+		ended(t, large)
+		ended(t, small)
+		srv.want("PUBLISH t q1 3 (390 bytes)")
+		srv.answer(packet.PUBACK, 3)
+		srv.want("PUBLISH t q1 4 (900 bytes)")
+		srv.answer(packet.PUBACK, 4)
+		srv.want("PUBLISH t q1 5 c")
+	})
+}

@@ -36,8 +36,8 @@ func TestSubscriptionsDeclaredBeforeRunAreSentInBatches(t *testing.T) {
 		for i := range 20 {
 			filters = append(filters, fmt.Sprintf("f%02d", i))
 			sub, err := c.Subscribe(filters[i], QoS1)
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || sub.Filter() != filters[i] {
+				t.Fatal(sub.Filter(), err)
 			}
 			subs = append(subs, sub)
 		}

@@ -99,9 +99,6 @@ func Publisher(p *Process) ExitCode {
 		return diagnose(err, server).tell(table, p, log)
 	}
 	cfg.Inflight = o.inflight
-	if f := o.openStore(&cfg, log); f != nil {
-		return f.tell(table, p, log)
-	}
 	w := &watch{log: log, target: target, client: cfg.ClientID, patient: o.store != ""}
 	w.attach(&cfg)
 	trace, err := o.openTrace(p, log)
@@ -125,6 +122,9 @@ func Publisher(p *Process) ExitCode {
 	cfg.Retry = func(err error) bool {
 		// A server that ends the first connection before it is of any use will do so again.
 		return (r.ready.Load() || o.store != "") && retry(err)
+	}
+	if f := o.openStore(&cfg, log); f != nil {
+		return f.tell(table, p, log)
 	}
 	if r.client, err = mqtt.New(cfg); err != nil {
 		if cfg.Store != nil {

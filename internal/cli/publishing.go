@@ -142,6 +142,7 @@ func (r *publishing) connect(ctx context.Context, cancel context.CancelFunc, ove
 		r.log.fail(f.lines...)
 		return f.code, false
 	case s := <-r.process.Signals:
+		r.log.warn("interrupted before there was a connection; nothing was sent")
 		cancel()
 		select {
 		case <-over:

@@ -86,9 +86,6 @@ func Subscriber(p *Process) ExitCode {
 	if cfg.MaxPacket == 0 {
 		cfg.MaxPacket = largestMessage
 	}
-	if f := o.openStore(&cfg, log); f != nil {
-		return f.tell(table, p, log)
-	}
 	w := &watch{log: log, target: target, client: cfg.ClientID}
 	w.attach(&cfg)
 	trace, err := o.openTrace(p, log)
@@ -107,6 +104,9 @@ func Subscriber(p *Process) ExitCode {
 		printer: newPrinter(log, o.topics, o.count, p.Terminal, p.Stdout),
 	}
 	r.attach(&cfg)
+	if f := o.openStore(&cfg, log); f != nil {
+		return f.tell(table, p, log)
+	}
 	client, err := mqtt.New(cfg)
 	if err != nil {
 		if cfg.Store != nil {

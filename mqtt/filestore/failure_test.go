@@ -140,6 +140,53 @@ func playWithFailures(t *testing.T, d *memoryDisk, failure error) error {
 	return nil
 }
 
+func TestEveryCallOfAnOpenThatRepairsFailsInTurn(t *testing.T) {
+	whole := sample(t)
+	last := frames(whole)
+	f := newFormat("client")
+	next := last[len(last)-1].sequence + 1
+	holes := f.appendHead(slices.Clone(whole), head{sequence: next, operation: keep, settles: true, key: key(1)})
+	holes = f.appendHead(holes, head{sequence: next + 1, operation: keep, key: key(3), length: 5, sum: 1})
+	holes = f.appendHead(append(holes, "wrong"...), head{sequence: next + 2, operation: keep, key: key(8)})
+	for name, file := range map[string][]byte{"holes": holes, "rest": append(slices.Clone(whole), "rest"...), "header": whole[:5], "long": append(holes, make([]byte, windowSize)...)} {
+		d := newMemoryDisk()
+		d.put("d/session", file)
+		records, _, warned, err := recovered(d)
+		must(t, err)
+		if warned != 1 {
+			t.Errorf("%s: %d warnings, want one", name, warned)
+		}
+		failed := true
+		for n := 1; failed; n++ {
+			failed = false
+			calls := 0
+			d := newMemoryDisk()
+			d.put("d/session", file)
+			d.fault = func(string) error {
+				calls++
+				if failed = failed || calls == n; calls == n {
+					return syscall.EIO
+				}
+				return nil
+			}
+			s, err := open(d, 1<<20, "d", "client", Options{})
+			d.fault = nil
+			if err == nil {
+				must(t, s.Close())
+			} else if !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s, call %d fails: %v", name, n, err)
+			}
+			got, broken, _, err := recovered(d)
+			if err != nil || !maps.Equal(got, records) || len(broken) > 0 {
+				t.Errorf("%s, after call %d failed: %v %v %v, want %v", name, n, err, abridged(got), broken, abridged(records))
+			}
+			if !failed && n < 10 {
+				t.Errorf("%s: only %d calls", name, n)
+			}
+		}
+	}
+}
+
 func TestAFullDiskInARewritingDoesNoHarm(t *testing.T) {
 	for _, call := range []string{"create", "write", "sync", "rename", "close"} {
 		d := newMemoryDisk()

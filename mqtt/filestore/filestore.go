@@ -278,7 +278,10 @@ func (s *Store) write(b []byte, n int) error {
 			n++
 		}
 	}
-	s.deletes = nil
+	s.deletes = s.deletes[:0]
+	if cap(s.deletes) > 1024 {
+		s.deletes = nil
+	}
 	if cap(b) <= 64<<10 {
 		s.buf = b
 	}

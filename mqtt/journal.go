@@ -73,8 +73,14 @@ func (s *session) remove(k Key) {
 	}
 }
 
-// removeLater deletes a record; after a crash it may be there again.
-func (s *session) removeLater(k Key) { s.deletes = append(s.deletes, k) }
+// removeLater deletes a record; after a crash it may be there again. One that is not yet stored will not be: commit
+// deletes before it puts.
+func (s *session) removeLater(k Key) {
+	pending := func(r Record) bool { return r.Key == k }
+	s.records = slices.DeleteFunc(s.records, pending)
+	s.extras = slices.DeleteFunc(s.extras, pending)
+	s.deletes = append(s.deletes, k)
+}
 
 // keep gives a message its identifier and a place in the store; it is accepted when stored says that it is durable.
 func (s *session) keep(f *flow) {

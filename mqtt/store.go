@@ -14,10 +14,12 @@ type Store interface {
 
 	// Put adds records, or replaces those of the same keys, and returns when they and all Deletes before are durable:
 	// when a power cut cannot undo them. All or, after an error or a crash, any of the records may have been kept. With no
-	// record it only makes the Deletes durable. After an error the store is broken: every later call fails.
+	// record it only makes the Deletes durable. A store that has no room for a record with data says so with an error and
+	// keeps nothing of the call; after any other error it is broken, and every later call fails.
 	Put(records ...Record) error
 
-	// Delete removes records; a key without a record is no mistake. It need not be durable before the next Put returns.
+	// Delete removes records; a key without a record is no mistake. It need not be durable before the next Put returns, and
+	// is not before the records of that Put are.
 	Delete(keys ...Key) error
 
 	// Reset removes everything, durably.
@@ -33,7 +35,7 @@ type Key struct {
 	N    uint64
 }
 
-// Kind is the kind of a record. The meaning is the client's; a store keeps any.
+// Kind is the kind of a record. The meaning is the client's; a store keeps any. 0 is never used.
 type Kind uint8
 
 // Record is a key with its data: any bytes, none too. Put does not keep Data; what All yields is the caller's.

@@ -402,3 +402,57 @@ func TestStoredMessageThatWaitsToBeAcceptedHoldsNothingBack(t *testing.T) {
 		}
 	})
 }
+
+func TestStoredSubscriptionThatWasClosedAtOnceIsAskedForByALaterClient(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		d.delay = time.Second
+		c := s.run(Config{Store: d})
+		srv, _ := s.connack(false)
+		sub, err := c.Subscribe("t", QoS1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.want("SUBSCRIBE 1 t q1")
+		busy := later(func() error { // the disk is at work, so that what follows is one commit
+			_, err := c.Submit(background, Message{Topic: "x", QoS: QoS1})
+			return err
+		})
+		time.Sleep(d.delay / 2)
+		srv.suback(1, 1)
+		if err := sub.Ready(background); err != nil {
+			t.Fatal(err)
+		}
+		closed := later(func() error { return sub.Close(background) })
+		if err := <-busy; err != nil {
+			t.Fatal(err)
+		}
+		for {
+			h, body := srv.next()
+			if text := describe(h, body); text == "UNSUBSCRIBE 2 t" || text == "UNSUBSCRIBE 3 t" {
+				srv.answer(packet.UNSUBACK, uint16(body[0])<<8|uint16(body[1]))
+				break
+			}
+		}
+		if err := <-closed; err != nil {
+			t.Fatal(err)
+		}
+		srv.Close()
+		c.stop()
+
+		c = s.run(Config{Store: d.crash()})
+		srv, _ = s.connack(true)
+		if _, err := c.Subscribe("t", QoS1); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			h, body := srv.next()
+			if h.Type == packet.SUBSCRIBE {
+				break
+			}
+			t.Log(describe(h, body))
+		}
+		srv.Close()
+		c.stop()
+	})
+}

@@ -17,8 +17,6 @@ import (
 // rules. -rapid.checks=1000000 plays more.
 func TestSession(t *testing.T) { rapid.Check(t, sessionHistory) }
 
-func FuzzSession(f *testing.F) { f.Fuzz(rapid.MakeFuzz(sessionHistory)) }
-
 func sessionHistory(t *rapid.T) {
 	cfg := Config{Inflight: rapid.IntRange(1, 6).Draw(t, "inflight"), SubscribeBatch: rapid.IntRange(1, 3).Draw(t, "batch")}
 	m := &model{T: t, s: newSession(&cfg), window: cfg.Inflight, owner: map[uint16]any{}, server: map[uint16]*incoming{}}

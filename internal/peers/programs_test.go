@@ -295,6 +295,7 @@ func (p programs) testSubscriberReconnects(t *testing.T, b *broker) {
 	weak, line := b.throughLine(t)
 	subscriber := p.subscribe(t, weak, "-t", topic, "-n", "2")
 	p.publish(t, b, nil, "-t", topic, "-m", "before")
+	subscriber.awaitSaid(topic + ", 6 bytes") // the broker has it; what it has not delivered ends with a clean session
 	line.cut()
 	subscriber.awaitSaid("connection lost")
 	line.restore()

@@ -162,50 +162,48 @@ func TestServerThatPublishesButDoesNotAnswerPINGREQ(t *testing.T) {
 
 // PINGRESP cannot overtake a message that is on its way: as long as its bytes come, the server lives.
 func TestSlowMessageIsNoSilence(t *testing.T) {
-	for _, n := range []int{1, 2} {
-		for _, max := range []int{0, 1000} {
-			t.Run(fmt.Sprintf("%d of 60 KB, limit %d", n, max), func(t *testing.T) {
-				bubble(t, func(t *testing.T, s *script) {
-					c, lost := s.watched(Config{KeepAlive: 10 * time.Second, Timeout: 5 * time.Second, MaxPacket: max})
-					srv, _ := s.connack(false)
-					loop := c.collect(c.subscribe(srv, "t", QoS1))
-					srv.publish("t", QoS0, 0, "before")
-					loop.want("t q0 before")
-					time.Sleep(7 * time.Second)
-					pings := make(chan int)
-					srv.SetReadDeadline(time.Time{})
-					go func() {
-						n := 0
-						for {
-							h, _, err := srv.r.Next()
-							if err != nil || h.Type != packet.PINGREQ {
-								pings <- n
-								return
-							}
-							n++
+	for _, row := range []struct{ n, size, max int }{{1, 60_000, 0}, {1, 5_000, 1000}, {2, 5_000, 0}, {2, 5_000, 1000}} {
+		t.Run(fmt.Sprintf("%d of %d bytes, limit %d", row.n, row.size, row.max), func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				c, lost := s.watched(Config{KeepAlive: 10 * time.Second, Timeout: 5 * time.Second, MaxPacket: row.max})
+				srv, _ := s.connack(false)
+				loop := c.collect(c.subscribe(srv, "t", QoS1))
+				srv.publish("t", QoS0, 0, "before")
+				loop.want("t q0 before")
+				time.Sleep(7 * time.Second)
+				pings := make(chan int)
+				srv.SetReadDeadline(time.Time{})
+				go func() {
+					n := 0
+					for {
+						h, _, err := srv.r.Next()
+						if err != nil || h.Type != packet.PINGREQ {
+							pings <- n
+							return
 						}
-					}()
-					began := time.Now()
-					for i := range n {
-						srv.drip(publishBytes("t", QoS1, uint16(i+1), false, strings.Repeat("x", 60_000)), time.Second)
+						n++
 					}
-					// PUBACK ends the count: one PINGREQ at least for each Keep Alive
-					if got, want := <-pings, int(time.Since(began)/(10*time.Second)); n == 1 && (got < want || got > want+1) {
-						t.Fatalf("%d PINGREQs, want %d", got, want)
+				}()
+				began := time.Now()
+				for i := range row.n {
+					srv.drip(publishBytes("t", QoS1, uint16(i+1), false, strings.Repeat("x", row.size)), time.Second)
+				}
+				// PUBACK ends the count: one PINGREQ at least for each Keep Alive
+				if got, want := <-pings, int(time.Since(began)/(10*time.Second)); row.n == 1 && (got < want || got > want+1) {
+					t.Fatalf("%d PINGREQs, want %d", got, want)
+				}
+				srv.drip([]byte{0xd0, 0}, time.Second)
+				if row.max == 0 {
+					for range row.n {
+						loop.want(fmt.Sprintf("t q1 (%d bytes)", row.size))
 					}
-					srv.drip([]byte{0xd0, 0}, time.Second)
-					if max == 0 {
-						for range n {
-							loop.want("t q1 (60000 bytes)")
-						}
-					}
-					if len(lost) > 0 {
-						t.Fatal(<-lost)
-					}
-					srv.Close()
-				})
+				}
+				if len(lost) > 0 {
+					t.Fatal(<-lost)
+				}
+				srv.Close()
 			})
-		}
+		})
 	}
 }
 

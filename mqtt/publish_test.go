@@ -157,6 +157,7 @@ func TestMessageOfALostSessionMayHaveArrived(t *testing.T) {
 }
 
 func TestInvalidMessagesAreNotSent(t *testing.T) {
+	huge := make([]byte, packet.MaxRemainingLength)
 	messages := map[string]Message{
 		"no topic":             {},
 		"wildcard +":           {Topic: "a/+"},
@@ -167,8 +168,8 @@ func TestInvalidMessagesAreNotSent(t *testing.T) {
 		"65 536 bytes":         {Topic: strings.Repeat("x", 65536)},
 		"QoS 3":                {Topic: "a", QoS: 3},
 		"QoS 255":              {Topic: "a", QoS: 255},
-		"above 268 435 455":    {Topic: "a", Payload: make([]byte, packet.MaxRemainingLength)},
-		"above, with QoS 1 id": {Topic: "a", QoS: QoS1, Payload: make([]byte, packet.MaxRemainingLength-4)},
+		"above 268 435 455":    {Topic: "a", Payload: huge},
+		"above, with QoS 1 id": {Topic: "a", QoS: QoS1, Payload: huge[4:]},
 	}
 	for _, online := range []bool{true, false} {
 		bubble(t, func(t *testing.T, s *script) {

@@ -142,6 +142,24 @@ func TestFullInboxDoesNotStopWhoWaits(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a held message, and another subscription that nobody reads", func(t *testing.T) {
+		bubble(t, func(t *testing.T, s *script) {
+			c := s.run(Config{Inbox: 500})
+			srv, _ := s.connack(false)
+			sub := c.subscribe(srv, "t", QoS1)
+			c.subscribe(srv, "u", QoS1)
+			srv.publish("t", QoS1, 1, "first")
+			first := hold(t, sub, 1)
+			for i := range 3 {
+				srv.publish("u", QoS1, uint16(i+2), strings.Repeat("x", 400))
+			}
+			srv.publish("t", QoS1, 5, "second")
+			second := hold(t, sub, 1) // stands behind what fills the inbox
+			ack(t, first[0])
+			ack(t, second[0])
+			srv.want("PUBACK 1")
+		})
+	})
 	t.Run("SUBSCRIBE", func(t *testing.T) {
 		bubble(t, func(t *testing.T, s *script) {
 			c := s.run(Config{Inbox: 500})

@@ -134,8 +134,12 @@ func TestShutdownWakesWhoWaitsForAConnectionOrForRoom(t *testing.T) {
 		pending(t, full)
 		down := later(func() error { return c.Shutdown(within(t, time.Minute)) })
 		pending(t, down)
+		began := time.Now()
 		ended(t, offline, ErrNotSent, ErrClosed)
 		ended(t, full, ErrNotSent, ErrClosed)
+		if d := time.Since(began); d != 0 {
+			t.Fatalf("they waited %v", d)
+		}
 		ended(t, down, context.DeadlineExceeded)
 	})
 }

@@ -38,6 +38,7 @@ type Client struct {
 	committing bool    // commit is at work
 	flushing   bool    // commit is to make deletes durable
 	broken     error   // why the store cannot be used any more
+	short      int     // see LostError.Short
 
 	cancel       context.CancelFunc // ends Run's own context
 	shutdown     chan struct{}      // closed by Shutdown when all is drained
@@ -291,11 +292,11 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 	err := c.read(l)
 	stop()
 	err = l.end(err)
-	if err != nil {
-		err = &lostError{err}
-	}
 
 	c.mu.Lock()
+	if err != nil {
+		err = c.lost(l, err, c.now()-began)
+	}
 	c.link = nil
 	c.tally(l)
 	cause := err
@@ -490,16 +491,6 @@ func (e *hungUpError) Error() string {
 	return ErrHungUp.Error() + " [MQTT-3.2.2-6]: " + e.cause.Error()
 }
 func (e *hungUpError) Unwrap() []error { return []error{ErrHungUp, e.cause} }
-
-type lostError struct{ cause error }
-
-func (e *lostError) Error() string {
-	if e.cause == io.EOF {
-		return ErrLost.Error() + ": the server closed it"
-	}
-	return ErrLost.Error() + ": " + e.cause.Error()
-}
-func (e *lostError) Unwrap() []error { return []error{ErrLost, e.cause} }
 
 type protocolError struct{ cause error }
 

@@ -131,9 +131,9 @@ func TestTraceTellsTheLifeOfAClient(t *testing.T) {
 func TestErrorsAreOneLine(t *testing.T) {
 	for _, err := range []error{
 		&ConnectError{packet.RefusedUnauthorized},
-		&deliveryError{ErrUnconfirmed, &lostError{errBroken}},
+		&deliveryError{ErrUnconfirmed, &LostError{Cause: errBroken}},
 		&deliveryError{ErrNotSent, ErrQueueFull},
-		&lostError{&protocolError{violation(packet.SUBACK, "MQTT-3.8.4-5", "2 return codes for 1 topic filters")}},
+		&LostError{Cause: &protocolError{violation(packet.SUBACK, "MQTT-3.8.4-5", "2 return codes for 1 topic filters")}},
 		&closedError{&hungUpError{errBroken}},
 		&rejectedError{3, errBroken},
 		ErrStored,

@@ -82,7 +82,7 @@ var (
 	// that its policy does not allow [MQTT-3.2.2-6].
 	ErrHungUp = errors.New("the server hung up after CONNECT without a CONNACK")
 
-	// ErrLost says that a connection which had been accepted is gone. The cause is in the chain.
+	// ErrLost says that a connection which had been accepted is gone: see [LostError]. The cause is in the chain.
 	ErrLost = errors.New("connection lost")
 
 	// ErrTimeout says that the server was silent for too long. An accepted connection that ends so matches ErrLost too.

@@ -43,6 +43,7 @@ type session struct {
 	probing bool           // one message in flight at a time: see Config.MaxAttempts
 	deaths  int            // short-lived connections in a row that ended with messages in flight
 	repeats map[uint16]int // identifiers that were sent more than once on this connection: acknowledgements to come
+	latest  latest
 
 	inbound
 	requests
@@ -122,6 +123,7 @@ func (s *session) accept(f *flow, m *Message) (err error) {
 		f.size = int(f.end - f.start)
 		s.bytes += f.size
 		s.unwritten.push(f)
+		s.latest.note(m, s.conn)
 		return nil
 	}
 	p.ID = 1 // holds the place

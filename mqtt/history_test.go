@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -55,10 +57,10 @@ type world struct {
 	mu     sync.Mutex
 	conns  []*testbroker.Conn // that were dialled and may be alive
 	held   []Message
-	relay  *testbroker.Relay   // between client and broker; nil: there is none
-	next   []testbroker.Action // what it does to the next acknowledgements of the broker
-	down   bool                // dials fail
-	drip   bool                // the network moves one byte at a time
+	relay  *testbroker.Relay // between client and broker; nil: there is none
+	next   []string          // what it does to the next packets: a key of meddling
+	down   bool              // dials fail
+	drip   bool              // the network moves one byte at a time
 	client *running
 	sub    *Subscription
 	loop   chan struct{}
@@ -169,21 +171,34 @@ func (w *world) dial(ctx context.Context) (net.Conn, error) {
 	return &dripping{client, w.drip}, nil
 }
 
-// meddle is what the relay does to a packet: all that acknowledges for the broker can be lost, late, or come twice. A
-// copy comes at once: of one that came later, after its identifier was used again, no client could know it for a copy.
+// meddle is what the relay does to a packet, of either side: it can be lost, late, or come twice. Two things no client could
+// know, so they do not happen: a copy that comes after its identifier was used again (a copy comes at once), and a PUBLISH of
+// the client that comes after the client has sent it again, and that has been answered.
 func (w *world) meddle(e testbroker.Event) testbroker.Action {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if e.Kind != testbroker.Sent || len(w.next) == 0 {
-		return testbroker.Pass
-	}
-	switch e.Header.Type {
-	case packet.PUBACK, packet.PUBREC, packet.PUBCOMP, packet.SUBACK:
-		action := w.next[0]
+	action := "pass"
+	if len(w.next) > 0 && e.Header.Type != packet.PINGREQ && e.Header.Type != packet.PINGRESP {
+		action = w.next[0]
 		w.next = w.next[1:]
-		return action
 	}
-	return testbroker.Pass
+	w.mu.Unlock()
+	late := action == "hold" || action == "swap"
+	switch {
+	case e.Header.Type == packet.CONNECT || e.Header.Type == packet.DISCONNECT,
+		e.Header.Type == packet.CONNACK && action != "discard",
+		e.Kind == testbroker.Received && late && w.config.Resend > 0:
+		action = "pass"
+	}
+	w.judge.relay(e, action)
+	return meddling[action]
+}
+
+var meddling = map[string]testbroker.Action{
+	"pass":      testbroker.Pass,
+	"discard":   testbroker.Discard,
+	"duplicate": testbroker.Duplicate,
+	"hold":      testbroker.Hold,
+	"swap":      testbroker.Swap,
 }
 
 // dripping moves one byte at a time, if it is told to.
@@ -249,10 +264,10 @@ func (w *world) network(rt *rapid.T) {
 	defer w.mu.Unlock()
 	switch rapid.SampledFrom(faults).Draw(rt, "fault") {
 	case "packets":
-		actions := []testbroker.Action{testbroker.Pass, testbroker.Discard, testbroker.Duplicate, testbroker.Hold, testbroker.Swap}
+		actions := slices.Sorted(maps.Keys(meddling))
 		w.next = nil
 		for range rapid.IntRange(1, 20).Draw(rt, "packets") {
-			w.next = append(w.next, actions[rapid.IntRange(0, len(actions)-1).Draw(rt, "action")])
+			w.next = append(w.next, rapid.SampledFrom(actions).Draw(rt, "action"))
 		}
 	case "release":
 		var order []int // the latest first

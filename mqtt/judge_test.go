@@ -3,6 +3,7 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ import (
 type judge struct {
 	mu      sync.Mutex
 	resends bool // Config.Resend is on
-	relayed bool // a relay between client and broker changes what the client gets: see observeRelay
+	relayed bool // a relay stands between client and broker, and changes what either gets: see relay
 	failed  error
 	lines   []string
 
@@ -25,19 +26,23 @@ type judge struct {
 	order int // messages accepted
 
 	// What the broker has of it: its side of the session.
-	holding   map[uint16]bool      // QoS 2 identifiers for which no PUBREL came
-	stale     map[uint16]bool      // of the held ones: of a process that died without a store
-	byID      map[uint16]string    // the latest message under each identifier, in this session
-	owned     map[string]int       // how often the broker took a message as new
-	takenIn   map[string][2]int    // in which life and epoch it did so last
-	sightings map[string]*sighting // PUBLISH packets of this session
+	holding map[uint16]bool   // QoS 2 identifiers for which no PUBREL came
+	stale   map[uint16]bool   // of the held ones: of a process that died without a store
+	byID    map[uint16]string // the latest message under each identifier, in this session
+	owned   map[string]int    // how often the broker took a message as new
+	takenIn map[string][2]int // in which life and epoch it did so last
 
-	// The connection.
+	// What the client has sent.
+	sightings map[string]*sighting // PUBLISH packets of this session
+	current   map[uint16]*sighting // the latest under each identifier
+	written   map[string]bool      // at QoS 0
+
+	// The connection, as the client has it.
 	connection uint64
-	connected  bool
-	acked      bool // CONNACK was sent
-	over       bool // DISCONNECT came
-	latest     int  // acceptance number of the latest first copy of a PUBLISH
+	dead       uint64 // the latest connection that ended because the broker lost the session
+	acked      bool   // CONNACK came
+	over       bool   // DISCONNECT came
+	latest     int    // acceptance number of the latest first copy of a PUBLISH
 	pubrecs    []uint16
 	owes       []owed // PUBLISHes sent to the client, not yet answered; in order
 
@@ -63,9 +68,10 @@ type outbound struct {
 }
 
 type sighting struct {
-	id       uint16
-	body     string
-	released bool
+	id        uint16
+	body      string
+	released  bool
+	completed bool
 }
 
 type owed struct {
@@ -91,6 +97,8 @@ func newJudge() *judge {
 		owned:     map[string]int{},
 		takenIn:   map[string][2]int{},
 		sightings: map[string]*sighting{},
+		current:   map[uint16]*sighting{},
+		written:   map[string]bool{},
 		routed:    map[string]*inboundMessage{},
 	}
 }
@@ -207,6 +215,7 @@ func (j *judge) restarting(keep bool) {
 	defer j.mu.Unlock()
 	j.note("restart, keep %v", keep)
 	if !keep {
+		j.dead = j.connection
 		j.lost()
 	}
 }
@@ -219,6 +228,7 @@ func (j *judge) lost() {
 	clear(j.stale)
 	clear(j.byID)
 	clear(j.sightings)
+	clear(j.current)
 }
 
 func (j *judge) routing(payload string) {
@@ -264,17 +274,50 @@ func (j *judge) observe(e testbroker.Event) {
 			j.blind = j.epoch
 		}
 	case testbroker.Sent:
-		if e.Header.Type == packet.PINGRESP {
-			return
+		if e.Header.Type != packet.PINGRESP {
+			j.note("%d < %s", e.Connection, describe2(e))
 		}
-		j.note("%d < %s", e.Connection, describe2(e))
-		j.fromBroker(e)
+		j.brokerSent(e)
+		if !j.relayed {
+			j.clientGot(e)
+		}
 	case testbroker.Received:
 		if e.Header.Type != packet.PINGREQ {
 			j.note("%d > %s", e.Connection, describe2(e))
 		}
-		j.fromClient(e)
+		if !j.relayed {
+			j.clientSent(e)
+		}
+		j.brokerGot(e)
 	}
+}
+
+// relay sees what the client sends, before the relay does anything to it.
+func (j *judge) relay(e testbroker.Event, action string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if action != "pass" {
+		j.note("%d %s: %s", e.Connection, action, describe2(e))
+	}
+	if e.Kind == testbroker.Received {
+		if e.Header.Type != packet.PINGREQ {
+			j.note("%d >>> %s", e.Connection, describe2(e))
+		}
+		j.clientSent(e)
+	}
+}
+
+// observeRelay sees what the relay passes on: that is what the client gets.
+func (j *judge) observeRelay(e testbroker.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e.Kind != testbroker.Sent || e.Connection != j.connection {
+		return
+	}
+	if e.Header.Type != packet.PINGRESP {
+		j.note("%d <<< %s", e.Connection, describe2(e))
+	}
+	j.clientGot(e)
 }
 
 func describe2(e testbroker.Event) string {
@@ -289,10 +332,12 @@ func describe2(e testbroker.Event) string {
 	return describe(e.Header, e.Body)
 }
 
-func (j *judge) fromBroker(e testbroker.Event) {
+func identifierOf(e testbroker.Event) uint16 { return uint16(e.Body[0])<<8 | uint16(e.Body[1]) }
+
+// brokerSent follows the broker's side of the session.
+func (j *judge) brokerSent(e testbroker.Event) {
 	switch e.Header.Type {
 	case packet.CONNACK:
-		j.acked = true
 		if e.Body[0] == 0 {
 			j.begun = e.Connection
 		}
@@ -301,39 +346,38 @@ func (j *judge) fromBroker(e testbroker.Event) {
 		}
 	case packet.SUBACK:
 		j.subscribed = true
+	}
+}
+
+// clientGot follows what the client owes.
+func (j *judge) clientGot(e testbroker.Event) {
+	switch e.Header.Type {
+	case packet.CONNACK:
+		j.acked = true
 	case packet.PUBLISH:
 		p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
 		if p.QoS > 0 {
 			j.owes = append(j.owes, owed{p.ID, p.QoS, string(p.Payload)})
 		}
 	case packet.PUBREC:
-		if !j.relayed {
-			j.pubrecs = append(j.pubrecs, identifierOf(e))
+		if s := j.current[identifierOf(e)]; s != nil && !s.completed { // else a copy that came late
+			j.pubrecs = append(j.pubrecs, s.id)
+		}
+	case packet.PUBCOMP:
+		if s := j.current[identifierOf(e)]; s != nil && s.released {
+			s.completed = true
+			j.pubrecs = slices.DeleteFunc(j.pubrecs, func(id uint16) bool { return id == s.id })
 		}
 	}
 }
 
-// observeRelay sees what the client gets, where that is not what the broker sends.
-func (j *judge) observeRelay(e testbroker.Event) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if e.Kind != testbroker.Sent || e.Connection != j.connection {
+// clientSent judges the client's conduct.
+func (j *judge) clientSent(e testbroker.Event) {
+	if e.Connection <= j.dead { // nobody listens any more
 		return
 	}
-	switch e.Header.Type {
-	case packet.PUBREC:
-		j.pubrecs = append(j.pubrecs, identifierOf(e))
-		fallthrough
-	case packet.PUBACK, packet.PUBCOMP, packet.SUBACK:
-		j.note("%d <<< %s", e.Connection, describe2(e))
-	}
-}
-
-func identifierOf(e testbroker.Event) uint16 { return uint16(e.Body[0])<<8 | uint16(e.Body[1]) }
-
-func (j *judge) fromClient(e testbroker.Event) {
 	if e.Connection != j.connection { // rule 1
-		j.connection, j.connected, j.acked, j.over, j.latest, j.pubrecs, j.owes = e.Connection, false, false, false, 0, nil, nil
+		j.connection, j.acked, j.over, j.latest, j.pubrecs, j.owes = e.Connection, false, false, 0, nil, nil
 		if e.Header.Type != packet.CONNECT {
 			j.failf("the first packet is %v", e.Header.Type)
 		}
@@ -351,11 +395,10 @@ func (j *judge) fromClient(e testbroker.Event) {
 	case packet.DISCONNECT:
 		j.over = true
 	case packet.PUBLISH:
-		j.publish(e)
+		j.clientPublished(e)
 	case packet.PUBREL:
 		id := identifierOf(e)
-		delete(j.holding, id)
-		if s := j.sightings[j.byID[id]]; s != nil {
+		if s := j.current[id]; s != nil {
 			s.released = true
 		}
 		for i, r := range j.pubrecs {
@@ -372,8 +415,8 @@ func (j *judge) fromClient(e testbroker.Event) {
 	}
 }
 
-// publish judges a PUBLISH of the client.
-func (j *judge) publish(e testbroker.Event) {
+// clientPublished judges a PUBLISH as the client sent it.
+func (j *judge) clientPublished(e testbroker.Event) {
 	p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
 	payload := string(p.Payload)
 	m := j.sent[payload]
@@ -385,28 +428,20 @@ func (j *judge) publish(e testbroker.Event) {
 		j.failf("%s: sent after ErrNotSent", payload)
 	}
 	if p.QoS == QoS0 {
-		if j.owned[payload]++; j.owned[payload] > 1 { // rule 22
+		if j.written[payload] { // rule 22
 			j.failf("%s: QoS 0, sent twice", payload)
 		}
+		j.written[payload] = true
 		return
 	}
-	if j.stale[p.ID] { // by bad luck, and it cannot be helped
-		delete(j.stale, p.ID)
-		delete(j.holding, p.ID)
-	}
 	s := j.sightings[payload]
-	first := s == nil
-	switch {
-	case first:
-		if other := j.byID[p.ID]; other != "" && j.holding[p.ID] { // rules 2 and 3
-			j.failf("%s: identifier %d is in use by %s", payload, p.ID, other)
-		}
+	if s == nil {
 		if p.Dup && m.connection == e.Connection { // rule 4
 			j.failf("%s: DUP 1 on the first attempt", payload)
 		}
 		s = &sighting{id: p.ID, body: string(e.Body)}
-		j.sightings[payload] = s
-	default:
+		j.sightings[payload], j.current[p.ID] = s, s
+	} else {
 		if !p.Dup {
 			j.failf("%s: sent again with DUP 0", payload)
 		}
@@ -421,7 +456,31 @@ func (j *judge) publish(e testbroker.Event) {
 		j.failf("%s: out of order", payload)
 	}
 	j.latest = max(j.latest, m.number)
+}
 
+// brokerGot follows what the broker has of the client's messages, and judges that it has none twice.
+func (j *judge) brokerGot(e testbroker.Event) {
+	switch e.Header.Type {
+	case packet.PUBREL:
+		delete(j.holding, identifierOf(e))
+		return
+	case packet.PUBLISH:
+	default:
+		return
+	}
+	p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
+	payload := string(p.Payload)
+	if p.QoS == QoS0 {
+		j.owned[payload]++
+		return
+	}
+	if j.stale[p.ID] { // by bad luck, and it cannot be helped
+		delete(j.stale, p.ID)
+		delete(j.holding, p.ID)
+	}
+	if other := j.byID[p.ID]; other != payload && j.holding[p.ID] { // rules 2 and 3
+		j.failf("%s: identifier %d is in use by %s", payload, p.ID, other)
+	}
 	j.byID[p.ID] = payload
 	if p.QoS == QoS2 {
 		if j.holding[p.ID] {

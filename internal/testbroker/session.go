@@ -3,6 +3,7 @@ package testbroker
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"iotwire/mqtt/packet"
 )
@@ -15,6 +16,8 @@ type session struct {
 	clientID      string
 	clean         bool        // it ends with its connection
 	connection    *connection // nil while the client is away
+	guard         *Guard      // of the connection, or of the last one; nil if there is none
+	expiry        *time.Timer // ends the session while the client is away; nil: nothing does
 	subscriptions map[string]struct{}
 
 	queue      []delivery // not yet sent, in order; queue[head:] counts
@@ -28,6 +31,10 @@ type session struct {
 	resend   []*delivery          // of sent, those that this connection was not yet sent again
 
 	received map[uint16]struct{} // QoS 2 messages from the client, between PUBLISH and PUBREL
+
+	stored   int       // messages that were there when the client returned, and are still to be sent
+	replayAt  time.Time // when the next of them may be sent
+	replaying bool      // pump will be called then
 
 	matched    uint64     // the last routing that found this session
 	matchedQoS packet.QoS // with this QoS
@@ -58,10 +65,36 @@ func (b *Broker) newSession(clientID string) *session {
 
 // forget ends a session and its subscriptions.
 func (b *Broker) forget(s *session) {
+	s.stay()
 	for filter := range s.subscriptions {
 		b.subscriptions.remove(filter, s)
 	}
 	delete(b.sessions, s.clientID)
+}
+
+// leave begins the wait for a client that has gone.
+func (s *session) leave() {
+	b := s.broker
+	if b.config.SessionExpiry <= 0 || b.closed {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(b.config.SessionExpiry, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if s.expiry == timer {
+			b.forget(s)
+		}
+	})
+	s.expiry = timer
+}
+
+// stay ends the wait.
+func (s *session) stay() {
+	if s.expiry != nil {
+		s.expiry.Stop()
+		s.expiry = nil
+	}
 }
 
 // full reports whether the queue takes no further message.
@@ -92,7 +125,33 @@ func (s *session) resume() {
 		s.sendPubrel(d.id)
 	}
 	s.resend = slices.Clone(s.sent)
+	s.stored = len(s.resend) + len(s.queue) - s.head
 	s.pump()
+}
+
+// replay reports whether the next message may be sent now: those that waited for the client go at
+// Deviations.ReplayRate. If it may not, pump is called again when it may.
+func (s *session) replay() bool {
+	rate := s.broker.config.Deviations.ReplayRate
+	if rate <= 0 || s.stored == 0 {
+		return true
+	}
+	now := time.Now()
+	if wait := s.replayAt.Sub(now); wait > 0 {
+		if !s.replaying {
+			s.replaying = true
+			time.AfterFunc(wait, func() {
+				s.broker.mu.Lock()
+				defer s.broker.mu.Unlock()
+				s.replaying = false
+				s.pump()
+			})
+		}
+		return false
+	}
+	s.stored--
+	s.replayAt = now.Add(time.Second / time.Duration(rate))
+	return true
 }
 
 // pump sends messages while the client may be sent more and the outgoing buffer has room.
@@ -102,20 +161,32 @@ func (s *session) pump() {
 		return
 	}
 	config := &s.broker.config
-	for len(s.resend) > 0 && len(c.out) < config.OutgoingBytes {
+	for len(s.resend) > 0 && len(c.out) < config.OutgoingBytes && s.replay() {
 		d := s.resend[0]
 		s.resend = s.resend[1:]
-		if s.inflight[d.id] == d && !d.released {
-			s.send(d, true) // [MQTT-3.3.1-1] DUP is 1.
+		if s.inflight[d.id] != d || d.released {
+			continue
 		}
+		if !c.mayHave(d.message.publish()) {
+			delete(s.inflight, d.id)
+			s.sent = without(s.sent, d)
+			continue
+		}
+		s.send(d, !config.Deviations.NeverDup) // [MQTT-3.3.1-1] DUP is 1.
 	}
-	for s.head < len(s.queue) && len(s.inflight) < config.Inflight && len(c.out) < config.OutgoingBytes {
+	for s.head < len(s.queue) && len(s.inflight) < config.Inflight && len(c.out) < config.OutgoingBytes && s.replay() {
 		d := s.queue[s.head]
 		s.queue[s.head] = delivery{}
 		if s.head++; s.head == len(s.queue) {
 			s.queue, s.head = s.queue[:0], 0
+			if cap(s.queue) > 64 { // a long absence leaves no memory in use
+				s.queue = nil
+			}
 		}
 		s.queueBytes -= d.size()
+		if !c.mayHave(d.message.publish()) {
+			continue
+		}
 		d.id = s.newID()
 		s.inflight[d.id] = &d
 		s.sent = append(s.sent, &d)

@@ -32,6 +32,10 @@ type Config struct {
 	// domain, an emulator. It selects AWS's limits and reconnect policy.
 	AWS bool
 
+	// Will, if not nil, becomes the Will of [mqtt.Config]. AWS IoT Core accepts no connection whose will the policy does not
+	// let it publish, so [Diagnose] has to know of it.
+	Will *mqtt.Message
+
 	// DialContext opens the TCP connection, for a tunnel or a proxy. Nil: a [net.Dialer]. The server's certificate has to
 	// be the endpoint's wherever it leads.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
@@ -50,7 +54,7 @@ type Config struct {
 // or protocol of TLS, a CONNACK with code 1, 2, 4 or 5.
 //
 // If the server is AWS IoT Core: Check and CheckFilter are its limits, SubscribeBatch is 8, Inflight 100, MaxPacket fits
-// its largest message, and Backoff keeps to one CONNECT a second: full jitter, 1 s at least, 2 min at most, starting
+// its largest message, MaxAttempts is 3, since it hangs up on a message that the policy does not allow, and Backoff keeps to one CONNECT a second: full jitter, 1 s at least, 2 min at most, starting
 // again after a connection of 30 s. For any other server these are left to package mqtt.
 //
 // The error matches [packet.ErrInvalid] or [ErrCredentials].
@@ -79,7 +83,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 		d.tls = tlsConfig(e, c.Credentials, d.now)
 		d.needALPN = aws && e.Port == 443
 	}
-	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "",
+	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,
 		Retry: func(err error) bool { return worthRetry(err, d.now()) }}
 	if aws {
 		m.Check = func(message *mqtt.Message) error { return Check(*message) }
@@ -87,6 +91,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 		m.SubscribeBatch = maxFilters
 		m.Inflight = maxInflight
 		m.MaxPacket = maxPacket
+		m.MaxAttempts = maxAttempts
 		m.Backoff = mqtt.Backoff{Min: time.Second, Max: 2 * time.Minute, Floor: time.Second, Stable: 30 * time.Second}
 	}
 	return m, nil

@@ -178,6 +178,9 @@ func (f CredentialFiles) candidates() (keys, certificates []*pemFile, fault erro
 		certificates = append(certificates, file)
 	}
 	for _, name := range names {
+		if info, err := os.Stat(name); err == nil && info.Size() > maxFile {
+			continue // the roots of a whole system, perhaps: no key and no certificate is so large
+		}
 		file, err := readPEM(name, maxFile)
 		if err == nil && file.has("ENCRYPTED PRIVATE KEY") {
 			_, err = file.privateKey()

@@ -159,8 +159,8 @@ func (c *Credentials) warn(leaf *x509.Certificate, key *pemFile, now time.Time) 
 	if key.exposed() {
 		warn(c.KeyFile, "other users may read this private key (mode %04o); chmod 600 it", key.mode.Perm())
 	}
-	if days := int(c.NotAfter.Sub(now).Hours() / 24); days < 30 {
-		warn(c.CertificateFile, "expires on %s, in %d days", clock(c.NotAfter), days)
+	if left := c.NotAfter.Sub(now); left < 30*24*time.Hour {
+		warn(c.CertificateFile, "expires on %s, in %s", clock(c.NotAfter), daysOrHours(left))
 	}
 	if c.ed25519 {
 		warn(c.KeyFile, "AWS IoT Core does not take Ed25519 keys, but RSA and ECDSA")
@@ -169,6 +169,18 @@ func (c *Credentials) warn(leaf *x509.Certificate, key *pemFile, now time.Time) 
 	if len(usages) > 0 && !slices.Contains(usages, x509.ExtKeyUsageClientAuth) && !slices.Contains(usages, x509.ExtKeyUsageAny) {
 		warn(c.CertificateFile, "not made for clients (extended key usage); the server may refuse it")
 	}
+}
+
+// daysOrHours writes a time that is long for people: 2 days, 1 day, 23 hours.
+func daysOrHours(d time.Duration) string {
+	n, unit := int(d.Hours()/24), "day"
+	if n == 0 {
+		n, unit = int(d.Hours()), "hour"
+	}
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
 }
 
 // samePublicKey reports whether a and b are the same public key.

@@ -98,6 +98,10 @@ func TestLoadCredentialsTakesAWSsOwnNames(t *testing.T) {
 		{"a broken file beside", map[string][]byte{
 			"a.pem": []byte("broken"), "x-private.pem.key": key, "x-certificate.pem.crt": device.certificatePEM(), "AmazonRootCA1.pem": ca.certificatePEM(),
 		}, "x-private.pem.key", "x-certificate.pem.crt", 1},
+		{"the roots of a system beside", map[string][]byte{
+			"ca-certificates.pem": bytes.Repeat(ca.certificatePEM(), 64<<10/len(ca.certificatePEM())+1),
+			"x-private.pem.key":   key, "x-certificate.pem.crt": device.certificatePEM(), "AmazonRootCA1.pem": ca.certificatePEM(),
+		}, "x-private.pem.key", "x-certificate.pem.crt", 1},
 		{"usual names win", map[string][]byte{
 			"private.key": key, "cert.pem": device.certificatePEM(), "x-private.pem.key": []byte("broken"), "AmazonRootCA1.pem": ca.certificatePEM(),
 		}, "private.key", "cert.pem", 1},
@@ -215,6 +219,8 @@ func TestCredentialsWarn(t *testing.T) {
 	ca := authority("CA")
 	good := issue(ca, ecdsaKey(), nil)
 	soon := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(7*24*time.Hour + time.Hour) })
+	tomorrow := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(25 * time.Hour) })
+	today := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(5*time.Hour + time.Minute) })
 	server := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
 	free := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.ExtKeyUsage = nil })
 	curved := issue(ca, ed25519Key(), nil)
@@ -230,6 +236,8 @@ func TestCredentialsWarn(t *testing.T) {
 		{"key readable by all", good, 0o644, "private.key: other users may read this private key (mode 0644); chmod 600 it"},
 		{"key readable by the group", good, 0o640, "(mode 0640)"},
 		{"expires soon", soon, 0o600, "in 7 days"},
+		{"expires tomorrow", tomorrow, 0o600, "in 1 day"},
+		{"expires today", today, 0o600, "in 5 hours"},
 		{"for servers", server, 0o600, "not made for clients"},
 		{"Ed25519", curved, 0o600, "AWS IoT Core does not take Ed25519"},
 	} {
@@ -247,7 +255,7 @@ func TestCredentialsWarn(t *testing.T) {
 			continue
 		}
 		got := strings.Join(c.Warnings, "\n")
-		if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+		if test.want == "" && got != "" || !strings.Contains(got, test.want) || strings.Contains(got, " 1 days") {
 			t.Errorf("%s: warnings %q, want %q", test.what, got, test.want)
 		}
 	}

@@ -203,6 +203,10 @@ func TestFaultsOfTheDirectory(t *testing.T) {
 	_, err = LoadCredentials(dir)
 	expect(t, "a directory beside", err, "private.key", "no such file")
 
+	dir = files(t, map[string][]byte{"AmazonRootCA1.pem": ca.certificatePEM(), "ca-certificates.pem": bytes.Repeat([]byte("x"), 64<<10+1)})
+	_, err = LoadCredentials(dir)
+	expect(t, "a large file beside", err, "private.key", "no such file")
+
 	many := make(map[string][]byte)
 	for i := range maxSearch + 1 {
 		many[fmt.Sprintf("%d.pem", i)] = nil

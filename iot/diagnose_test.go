@@ -40,9 +40,9 @@ func TestDiagnose(t *testing.T) {
 			[]string{"refused: not authorized (CONNACK 5", "meter-7"}},
 		{"hung up, AWS, by prefix", hangup, aws, KindHungUp, []string{"arn:aws:iot:eu-west-1:ACCOUNT:client/test-*", "--certificate-id ID"}},
 		{"hung up, China", hangup, china, KindHungUp, []string{"arn:aws-cn:iot:cn-north-1:ACCOUNT:client/meter-7"}},
-		{"hung up, custom domain", hangup, custom, KindHungUp, []string{"arn:aws:iot:REGION:ACCOUNT:client/*", "active in the endpoint's region"}},
+		{"hung up, custom domain", hangup, custom, KindHungUp, []string{"arn:aws:iot:REGION:ACCOUNT:client/*", "registered in the endpoint's region"}},
 		{"hung up, reset", fmt.Errorf("%w: %w", mqtt.ErrHungUp, syscall.ECONNRESET), aws, KindHungUp, nil},
-		{"lost, AWS", lost, aws, KindLost, []string{"another client connects as test-*"}},
+		{"lost, AWS", lost, aws, KindLost, []string{"another client connected as test-*", "no policy of the certificate allows"}},
 		{"lost, elsewhere", lost, local, KindLost, []string{"connection lost"}},
 		{"lost, silent", fmt.Errorf("%w: %w", mqtt.ErrLost, mqtt.ErrTimeout), aws, KindLost, []string{"timeout"}},
 		{"lost, network", fmt.Errorf("%w: %w", mqtt.ErrLost, syscall.ECONNRESET), aws, KindLost, nil},
@@ -89,13 +89,13 @@ func TestDiagnose(t *testing.T) {
 
 func TestKindsHaveNames(t *testing.T) {
 	seen := make(map[string]bool)
-	for k := KindOther; k <= KindLost; k++ {
+	for k := KindOther; k <= KindSilent; k++ {
 		if s := k.String(); s == "" || strings.HasPrefix(s, "Kind(") || seen[s] {
 			t.Errorf("kind %d is called %q", k, s)
 		}
 		seen[k.String()] = true
 	}
-	if s := (KindLost + 1).String(); s != "Kind(8)" {
+	if s := (KindSilent + 1).String(); s != "Kind(10)" {
 		t.Errorf("the kind behind the last is called %q", s)
 	}
 }

@@ -60,9 +60,10 @@ func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationErr
 		}
 		switch {
 		case s.endpoint.Legacy():
-			d.Lines = append(d.Lines, "this endpoint lacks -ats; get the right one: aws iot describe-endpoint --endpoint-type iot:Data-ATS")
+			d.add("this endpoint lacks -ats: it is of the old kind, whose CA is another").next("%s", s.describeEndpoint())
 		case s.aws:
-			d.Lines = append(d.Lines, "AWS's CA is https://www.amazontrust.com/repository/AmazonRootCA1.pem; a proxy that reads TLS has another")
+			d.causes("it is the wrong CA file: AWS's is https://www.amazontrust.com/repository/AmazonRootCA1.pem",
+				"a proxy on the way reads TLS, and shows a certificate of its own")
 		default:
 			d.Lines = append(d.Lines, "give the CA certificate that the server's was signed with")
 		}
@@ -100,12 +101,18 @@ func badClientCertificate(s *symptom, alert string) *Diagnosis {
 	if credentials != nil {
 		file = credentials.CertificateFile
 	}
+	if alert == alertExpired {
+		d := diagnosis(KindTLS, "the server says that "+file+" is not valid at this time (TLS: "+alert+")")
+		if credentials != nil {
+			d.add(fmt.Sprintf("it is valid from %s to %s, and the clock here says %s", clock(credentials.NotBefore), clock(credentials.NotAfter), clock(s.now)))
+		}
+		return d.add("if the clock here is right, the server's is wrong, or one of the issuers' certificates has expired")
+	}
 	d := diagnosis(KindTLS, "the server closed the TLS connection: it wants a certificate it knows (TLS: "+alert+")")
 	switch {
 	case s.aws:
-		d.Lines = append(d.Lines,
-			fmt.Sprintf("is %s registered and active in %s?", file, s.region("this AWS region")),
-			"check it: aws iot describe-certificate --certificate-id "+s.certificateID())
+		d.causes(fmt.Sprintf("%s is not registered, or not ACTIVE, in %s: its id is %s", file, s.region("the endpoint's region"), s.certificateID()),
+			"the endpoint is that of another account").next("%s", s.describeCertificate())
 	case alert == alertHandshake:
 		d.Lines = append(d.Lines, "or the two have no cipher suite in common; the server's log says more")
 	default:

@@ -206,7 +206,7 @@ func TestHangUpNamesPolicyAndCertificate(t *testing.T) {
 		c := w.config()
 		err, again := s.attempt(c)
 		meets(t, c, err, again, true, KindHungUp, "the server hung up after CONNECT without a CONNACK [MQTT-3.2.2-6]",
-			"iot:Connect on arn:aws:iot:eu-west-1:ACCOUNT:client/meter-7", "active in eu-west-1",
+			"iot:Connect on arn:aws:iot:eu-west-1:ACCOUNT:client/meter-7", "not ACTIVE, or not registered in eu-west-1",
 			"describe-certificate --certificate-id "+c.Credentials.CertificateID)
 	})
 }
@@ -222,7 +222,7 @@ func TestLostConnectionNamesTheUsualReasons(t *testing.T) {
 		m.Retry = func(error) bool { return false }
 		err := must(mqtt.New(m)).Run(t.Context())
 		s.work.Wait()
-		if d := Diagnose(err, c); d.Kind != KindLost || !strings.Contains(d.String(), "another client connects as meter-7") {
+		if d := Diagnose(err, c); d.Kind != KindLost || !strings.Contains(d.String(), "another client connected as meter-7") {
 			t.Errorf("%v: %v", err, d)
 		}
 	})

@@ -43,7 +43,7 @@ func ParseEndpoint(s string) (Endpoint, error) {
 		return Endpoint{}, invalid("endpoint %q: user name and password do not belong here, want host or host:port", s)
 	}
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		return Endpoint{}, invalid("endpoint %q: %q behind the host, want host or host:port; try %q", s, rest[i:], rest[:i])
+		return Endpoint{}, invalid("endpoint %q: %q behind the host, want host or host:port; try %q", s, rest[i:], s[:len(s)-len(rest)+i])
 	}
 	host, port, err := splitPort(s, rest)
 	if err != nil {

@@ -55,7 +55,8 @@ func TestParseEndpointSaysWhatIsWrong(t *testing.T) {
 		{"coap://broker", "unknown scheme"},
 		{"://broker", "unknown scheme"},
 		{host + "/mqtt", `try "` + host + `"`},
-		{"mqtts://" + host + "/", `"/" behind the host`},
+		{"mqtts://" + host + "/", `"/" behind the host, want host or host:port; try "mqtts://` + host + `"`},
+		{"mqtt://broker:1884/path", `"/path" behind the host, want host or host:port; try "mqtt://broker:1884"`}, // not "broker", which is with TLS
 		{host + "?a=b", "behind the host"},
 		{"user:password@" + host, "user name and password do not belong here"},
 		{"mqtt://user@broker", "user name and password do not belong here"},

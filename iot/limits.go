@@ -19,6 +19,9 @@ const (
 
 	// maxPacket is what AWS IoT Core announces to MQTT 5 clients as its Maximum Packet Size.
 	maxPacket = 149_504
+
+	// maxAttempts is how often AWS IoT Core may hang up on a message before it is set aside. Twice may be chance.
+	maxAttempts = 3
 )
 
 // Check reports whether AWS IoT Core takes m. It closes the connection on a message that it does not take, so this is

@@ -280,13 +280,13 @@ func TestClientCertificatesThatTheServerRefuses(t *testing.T) {
 		}, "handshake failure", "certificate required", []string{"the server wants a client certificate", "name private key and certificate"}},
 		{"of a CA that the server does not know", func(w *world, c *Config, _ *server) {
 			c.Credentials = issue(authority("Other"), ecdsaKey(), nil).credentials(w.ca)
-		}, "unknown certificate authority", "unknown certificate authority", []string{"registered and active in eu-west-1?", "describe-certificate --certificate-id "}},
+		}, "unknown certificate authority", "unknown certificate authority", []string{"not registered, or not ACTIVE, in eu-west-1", "describe-certificate --certificate-id "}},
 		{"expired for the server", func(_ *world, _ *Config, s *server) {
 			s.tls.Time = func() time.Time { return time.Now().Add(2 * 365 * 24 * time.Hour) }
-		}, "expired certificate", "expired certificate", []string{"registered and active in eu-west-1?"}},
+		}, "expired certificate", "expired certificate", []string{"is not valid at this time", "the clock here says 2000-01-01 00:00:00 UTC", "if the clock here is right, the server's is wrong"}},
 		{"for servers only", func(w *world, c *Config, _ *server) {
 			c.Credentials = issue(w.ca, ecdsaKey(), func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }).credentials(w.ca)
-		}, "bad certificate", "bad certificate", []string{"registered and active"}},
+		}, "bad certificate", "bad certificate", []string{"not registered, or not ACTIVE"}},
 	} {
 		for version, alert := range map[uint16]string{tls.VersionTLS12: test.alert12, tls.VersionTLS13: test.alert13} {
 			t.Run(test.what+", "+tls.VersionName(version), func(t *testing.T) {

@@ -16,15 +16,16 @@ var certificateAlerts = []string{
 	"bad certificate",
 	"unsupported certificate",
 	"revoked certificate",
-	"expired certificate",
+	alertExpired,
 	"unknown certificate",
 	"unknown certificate authority",
 	"access denied",
 	"certificate required",
 }
 
-// The other alerts that time does not cure.
+// More alerts that time does not cure, and one of those above.
 const (
+	alertExpired   = "expired certificate"
 	alertHandshake = "handshake failure" // nothing in common; also how TLS 1.2 says that a certificate is missing
 	alertALPN      = "no application protocol"
 	alertVersion   = "protocol version not supported"

@@ -1,0 +1,107 @@
+package iot
+
+import (
+	"errors"
+	"strings"
+
+	"iotwire/mqtt"
+	"iotwire/mqtt/packet"
+)
+
+// refused says what a CONNACK with a code means.
+func refused(s *symptom) *Diagnosis {
+	var e *mqtt.ConnectError
+	if !errors.As(s.err, &e) {
+		return nil
+	}
+	d := diagnosis(KindRefused, e.Error())
+	switch e.Code {
+	case packet.RefusedVersion:
+		d.add("the server does not speak MQTT 3.1.1")
+	case packet.RefusedClientID:
+		d.add("the server does not accept the client id " + s.clientID() + "; use one that it knows")
+	case packet.RefusedUnavailable:
+		d.add("the server is there, but not ready; try again later")
+	case packet.RefusedCredentials, packet.RefusedUnauthorized:
+		if s.aws {
+			return d.causes(s.connectCauses()...).next("%s", s.describeCertificate())
+		}
+		d.add("the server does not let " + s.clientID() + " in; ask who runs it for the right user, password or certificate")
+	}
+	return d
+}
+
+// brokenRule says which other protocol the server may speak, or which rule of MQTT it broke.
+func brokenRule(s *symptom) *Diagnosis {
+	if !errors.Is(s.err, mqtt.ErrProtocol) {
+		return nil
+	}
+	var broken *packet.Error
+	if errors.As(s.err, &broken) && broken.Rule == "MQTT-2.2.2-2" && s.endpoint.Host != "" {
+		switch {
+		case broken.Type == packet.CONNECT && !s.endpoint.TLS: // the first byte of an alert of TLS, 15 hex, with its flags
+			return diagnosis(KindTLS, "the server answers in TLS, and was spoken to without", "use mqtts://"+s.endpoint.Address())
+		case broken.Type == packet.PUBACK && strings.Contains(broken.Reason, "HTTP"): // the H of HTTP, 48 hex
+			return diagnosis(KindProtocol, "a web server answers on "+s.where()+": it speaks HTTP, and not MQTT",
+				"is the port right? MQTT has 8883 with TLS (mqtts://) and 1883 without (mqtt://)")
+		}
+	}
+	return diagnosis(KindProtocol, s.text(), "does an MQTT 3.1.1 server listen on "+s.where()+"?")
+}
+
+// hungUp says why a server may close the connection in place of a CONNACK.
+func hungUp(s *symptom) *Diagnosis {
+	if !errors.Is(s.err, mqtt.ErrHungUp) {
+		return nil
+	}
+	d := diagnosis(KindHungUp, "the server hung up after CONNECT without a CONNACK [MQTT-3.2.2-6]")
+	switch {
+	case s.aws:
+		return d.causes(s.connectCauses()...).next("%s", s.describeCertificate())
+	case s.endpoint.TLS:
+		return d.add("brokers do this to a client id, certificate or password that they do not accept; the broker's log says which")
+	}
+	return d.add("a server that speaks TLS on this port does this, too; then use mqtts://" + s.endpoint.Address())
+}
+
+// connectCauses are the reasons of AWS IoT Core not to accept a CONNECT.
+func (s *symptom) connectCauses() []string {
+	causes := []string{
+		"no policy of the certificate allows iot:Connect on " + s.arn("client/"+s.clientID()) +
+			" (one that names the thing needs the thing's name as client id)",
+		"the certificate " + s.certificateID() + " is not ACTIVE, or not registered in " + s.region("the endpoint's region"),
+	}
+	if will := s.config.Will; will != nil {
+		causes = append(causes, "no policy allows iot:Publish on the topic of the will, "+s.arn("topic/"+will.Topic))
+		if will.Retain {
+			causes[2] += ", and iot:RetainPublish on the same"
+		}
+	}
+	return append(causes, "this client id connected less than a second ago, or the account connects too often")
+}
+
+// denied says why a server may refuse a subscription.
+func denied(s *symptom) *Diagnosis {
+	if !errors.Is(s.err, mqtt.ErrRefused) {
+		return nil
+	}
+	d := diagnosis(KindDenied, s.text())
+	var e *RefusedError
+	if !s.aws || !errors.As(s.err, &e) {
+		return d.add("is this client allowed to subscribe to it?")
+	}
+	return d.causes(s.subscribeCauses(e.Filters, "the connection has more than 50 subscriptions")...).next("%s", s.testSubscribe(e.Filters))
+}
+
+// subscribeCauses are the reasons of AWS IoT Core not to accept a SUBSCRIBE for filters, and a further one.
+func (s *symptom) subscribeCauses(filters []string, further string) []string {
+	causes := []string{"no policy of the certificate allows iot:Subscribe on " + s.arns("topicfilter/", filters) +
+		" (topicfilter/, not topic/)"}
+	for _, filter := range filters {
+		if strings.HasPrefix(filter, "$aws/") {
+			causes = append(causes, filter+" is not among the topics of $aws/ that may be subscribed to")
+			break
+		}
+	}
+	return append(causes, further)
+}

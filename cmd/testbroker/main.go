@@ -21,6 +21,7 @@ type options struct {
 	port, tlsPort int
 	dir           string
 	deny          []string
+	cut           string
 }
 
 func (o *options) table() *cli.Table {
@@ -42,6 +43,8 @@ func (o *options) table() *cli.Table {
 				Help: "certificates for TLS; made if there are none: private.key, cert.pem and AmazonRootCA1.pem are a device's"},
 			{Name: "deny-subscribe", Metavar: "FILTER", Value: &o.deny,
 				Help: "answer this topic filter with 0x80; can be given again"},
+			{Name: "cut", Metavar: "PACKET", Value: &o.cut, Choices: packetNames(),
+				Help: "lose the first packet with this name, such as PUBREC, and its connection; needs -p"},
 		}}},
 		Notes: []string{"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
 			"testbroker eval decides about one request by AWS IoT policies, without a broker: testbroker eval --help."},
@@ -64,6 +67,8 @@ func run(p *cli.Process) cli.ExitCode {
 		return t.Mistake(p, "give a port: -p PORT, or --tls-port PORT with --dir DIR, or both")
 	case t.Given("tls-port") && o.dir == "":
 		return t.Mistake(p, "--tls-port needs --dir, the directory of the certificates")
+	case o.cut != "" && t.Given("tls-port"):
+		return t.Mistake(p, "--cut is for -p: within TLS nobody can tell a packet from another")
 	case t.Given("dir") && !t.Given("tls-port"):
 		return t.Mistake(p, "--dir is for --tls-port, which is not given")
 	}
@@ -85,8 +90,11 @@ func run(p *cli.Process) cli.ExitCode {
 			return fail(cli.ExitLocal, err)
 		}
 		defer l.Close()
-		listeners = append(listeners, l)
 		where = append(where, "mqtt://"+l.Addr().String())
+		if o.cut != "" {
+			l = cutting(l, o.cut, p.Stdout)
+		}
+		listeners = append(listeners, l)
 	}
 	if t.Given("tls-port") {
 		certificates, err := testbroker.EnsureCertificates(o.dir)

@@ -95,8 +95,8 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 		because(fmt.Sprintf("no packet went either way for %v, and routers and load balancers forget such a connection; "+
 			"use a keep alive of 30 s to 60 s", e.Idle.Round(time.Second)))
 	case e.Short >= shortInARow:
-		because(fmt.Sprintf("another client has the client id %s, too (a second process, the same configuration on another device): "+
-			"each takes the connection from the other, %d times in a row here; each needs an id of its own", s.clientID(), e.Short))
+		because("another client has the client id " + s.clientID() + ", too (a second process, a copy of the configuration on another device), " +
+			"and each takes the connection from the other, again and again [MQTT-3.1.4-2]; each needs an id of its own")
 	case s.aws && e.Up >= recheck && len(causes) == 0:
 		because("AWS IoT ends a connection now and then, after minutes or weeks; to connect again is all there is to do")
 		cause := "a policy was edited, and no longer allows what the connection does"
@@ -159,7 +159,7 @@ func silent(s *symptom) *Diagnosis {
 	d := diagnosis(KindSilent, s.text())
 	if e.Topic != "" {
 		if !s.aws {
-			return d.add("is the server overloaded, or the network slow? The longest wait can be made longer")
+			return d.add("is the server overloaded, or the network slow?")
 		}
 		return d.causes("AWS IoT discards messages above 100 a second on a connection, and above the account's rate, without an acknowledgement; send fewer",
 			"it acknowledges no QoS 2", "the network is slow; the longest wait can be made longer")

@@ -46,6 +46,9 @@ func brokenRule(s *symptom) *Diagnosis {
 				"is the port right? MQTT has 8883 with TLS (mqtts://) and 1883 without (mqtt://)")
 		}
 	}
+	if errors.Is(s.err, mqtt.ErrLost) {
+		return diagnosis(KindProtocol, s.text(), "a trace of the packets shows it to those who make the server")
+	}
 	return diagnosis(KindProtocol, s.text(), "does an MQTT 3.1.1 server listen on "+s.where()+"?")
 }
 

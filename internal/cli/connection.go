@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 type connection struct {
 	endpoint, prefix, certDir string
 	clientID, ca, cert, key   string
-	persistent                bool
+	searched                  bool // --cert-dir was given
+	persistent, aws           bool
 	store                     string
 	qos                       int
 	keepAlive, timeout        time.Duration
@@ -61,9 +63,10 @@ func (o *connection) identityOptions() []Option {
 		{Name: "client-id", Metavar: "ID", Value: &o.clientID, Help: "the whole client id (replaces -p)"},
 		{Name: "persistent", Value: &o.persistent, Help: "clean session 0: the server keeps the session; needs --client-id"},
 		{Name: "store", Metavar: "DIR", Value: &o.store, Help: "keep the session in DIR as well; needs --persistent"},
-		{Name: "ca", Metavar: "FILE", Value: &o.ca, Help: "file to use in place of the CA in --cert-dir"},
+		{Name: "ca", Metavar: "FILE", Value: &o.ca, Help: "file to use in place of the CA in --cert-dir; enough for a server that asks for no certificate"},
 		{Name: "cert", Metavar: "FILE", Value: &o.cert, Help: "the same for the certificate"},
 		{Name: "key", Metavar: "FILE", Value: &o.key, Help: "the same for the private key"},
+		{Name: "aws", Value: &o.aws, Help: "the server is AWS IoT Core, or plays it, though its name does not end in .amazonaws.com"},
 	}
 }
 
@@ -85,15 +88,34 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 	if o.store != "" && !o.persistent {
 		return iot.Endpoint{}, errors.New("--store needs --persistent: a clean session is not kept")
 	}
+	o.searched = t.Given("cert-dir")
 	return iot.ParseEndpoint(o.endpoint)
+}
+
+// isAWS reports whether the limits of AWS IoT Core hold for target.
+func (o *connection) isAWS(target iot.Endpoint) bool { return o.aws || target.AWS() }
+
+// files names the files of key, certificate and CA.
+func (o *connection) files() iot.CredentialFiles {
+	return iot.CredentialFiles{Dir: o.certDir, CA: o.ca, Certificate: o.cert, Key: o.key}
+}
+
+// credentials loads the files. A CA alone is enough for a server that asks for no certificate: with --ca and nothing else,
+// the present directory need not have one.
+func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) {
+	credentials, err := iot.LoadCredentialFiles(o.files())
+	if err != nil && o.ca != "" && o.cert == "" && o.key == "" && !o.searched && !o.isAWS(target) {
+		return iot.LoadCredentialFiles(iot.CredentialFiles{CA: o.ca})
+	}
+	return credentials, err
 }
 
 // config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
 // [iot.ErrCredentials].
 func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt.Config, iot.Config, error) {
-	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix, DialContext: p.dial}
+	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix, AWS: o.aws, DialContext: p.dial}
 	if target.TLS {
-		credentials, err := iot.LoadCredentialFiles(iot.CredentialFiles{Dir: o.certDir, CA: o.ca, Certificate: o.cert, Key: o.key})
+		credentials, err := o.credentials(target)
 		if err != nil {
 			return mqtt.Config{}, c, err
 		}
@@ -138,12 +160,15 @@ func (o *connection) openStore(cfg *mqtt.Config, log *console) *failure {
 type watch struct {
 	log      *console
 	target   iot.Endpoint
+	server   iot.Config
 	client   string // its id
 	began    time.Time
 	security string
 	accepted int                   // connections so far
 	patient  bool                  // the first one need not work
 	lost     atomic.Pointer[error] // why the last one ended; for everybody
+
+	explained string // the failure that was explained last
 }
 
 // attach makes w part of cfg. The first connection has to work, unless w is patient: what goes wrong before a CONNACK
@@ -193,7 +218,27 @@ func (w *watch) connected(present bool) {
 
 func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 	w.lost.Store(&err)
-	if retry {
-		w.log.warn("%v; reconnecting in %s", err, span(wait))
+	if !retry {
+		return // the end of the program explains it
 	}
+	d := iot.Diagnose(err, w.server)
+	first := d.Lines[0] + "; reconnecting in " + span(wait)
+	if w.worthExplaining(err, d) {
+		w.log.warn("%s", strings.Join(append([]string{first}, d.Lines[1:]...), "\n  "))
+	} else {
+		w.log.warn("%s", first)
+	}
+}
+
+// worthExplaining reports whether more is to be said than that there will be another attempt. To lose a connection is
+// usual, but not again and again; any other failure is explained until another follows.
+func (w *watch) worthExplaining(err error, d *iot.Diagnosis) bool {
+	var lost *mqtt.LostError
+	if d.Kind == iot.KindLost && errors.As(err, &lost) {
+		w.explained = ""
+		return lost.Short == 3 && lost.Publishing == nil // what hangs on a message is told at its end
+	}
+	was := w.explained
+	w.explained = d.Lines[0]
+	return was != w.explained
 }

@@ -41,6 +41,10 @@ func diagnose(err error, server iot.Config) *failure {
 		f.code = ExitProtocol
 	case iot.KindLost:
 		f.code = ExitLost
+	case iot.KindDenied:
+		f.code = ExitRefused
+	case iot.KindSilent:
+		f.code = ExitUnanswered
 	}
 	return f
 }

@@ -99,7 +99,7 @@ func Publisher(p *Process) ExitCode {
 		return diagnose(err, server).tell(table, p, log)
 	}
 	cfg.Inflight = o.inflight
-	w := &watch{log: log, target: target, client: cfg.ClientID, patient: o.store != ""}
+	w := &watch{log: log, target: target, server: server, client: cfg.ClientID, patient: o.store != ""}
 	w.attach(&cfg)
 	trace, err := o.openTrace(p, log)
 	if err != nil {
@@ -157,7 +157,7 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 // sent to target.
 func (o *publisherOptions) checkMessage(target iot.Endpoint, messages source) error {
 	m := mqtt.Message{Topic: o.topic, Payload: messages.payload, QoS: mqtt.QoS(o.qos), Retain: o.retain}
-	if target.AWS() {
+	if o.isAWS(target) {
 		return iot.Check(m)
 	}
 	if err := packet.ValidTopic(m.Topic); err != nil {

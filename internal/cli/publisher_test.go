@@ -246,7 +246,8 @@ func TestALossThatDidNoHarmIsNotBlamed(t *testing.T) {
 				return true
 			}
 		}), stdin(strings.NewReader("a\nb\n")), "-l")
-		r.ended(ExitUnanswered, "publisher: 1 acknowledged, 1 sent but not acknowledged, 0 not sent: no acknowledgement for 10.0 s")
+		r.ended(ExitUnanswered, "publisher: 1 acknowledged, 1 sent but not acknowledged, 0 not sent: no acknowledgement for 10.0 s",
+			"  is the server overloaded, or the network slow?")
 	})
 }
 

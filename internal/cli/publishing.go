@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,7 @@ type publishing struct {
 	ended     bool          // nothing more is to be sent
 	signalled bool          // and that because of a signal
 	closed    bool          // standard output is: whoever read it has seen enough
+	hopeless  bool          // the server hangs up on what is to be sent
 	failed    *failure      // why it ended; nil: all was sent
 	pause     *time.Timer   // fires at the end of the interval
 	silence   *time.Timer   // fires when nothing was heard for too long while something is pending
@@ -93,6 +95,9 @@ func (r *publishing) run(messages source) ExitCode {
 			r.busy = false
 		case res := <-r.results:
 			r.settle(res)
+			if r.hopeless {
+				r.abandon(cancel)
+			}
 		case <-r.pause.C:
 			r.paused = false
 		case <-r.silence.C:
@@ -211,11 +216,16 @@ func (r *publishing) finish() {
 
 // silent is the failure of a server that acknowledges nothing.
 func (r *publishing) silent() *failure {
-	f := &failure{ExitUnanswered, []string{"no acknowledgement for " + span(r.limit)}}
-	if lost := r.watch.lost.Load(); lost != nil {
-		f.lines = append([]string{f.lines[0] + "; " + (*lost).Error()}, diagnose(*lost, r.server).lines[1:]...)
+	after := "no acknowledgement for " + span(r.limit)
+	lost := r.watch.lost.Load()
+	if lost == nil {
+		why := diagnose(&iot.SilenceError{Topic: r.o.topic, After: r.limit}, r.server)
+		why.lines[0] = after
+		return why
 	}
-	return f
+	why := diagnose(*lost, r.server)
+	why.lines[0] = after + "; " + why.lines[0]
+	return why
 }
 
 // send gives the next message to the client, if it is time.
@@ -281,8 +291,11 @@ func (r *publishing) settle(res result) {
 		return
 	default:
 		r.tally.unconfirmed++
-		if errors.Is(res.err, mqtt.ErrSessionLost) {
+		switch {
+		case errors.Is(res.err, mqtt.ErrSessionLost):
 			r.log.warn("message %d: %v", res.n, res.err)
+		case errors.Is(res.err, mqtt.ErrRejected):
+			r.reject(res)
 		}
 		return
 	}
@@ -309,6 +322,17 @@ func (r *publishing) settle(res result) {
 	}
 }
 
+// reject says why the server hangs up on a message. It would do so on the others of its topic.
+func (r *publishing) reject(res result) {
+	why := diagnose(res.err, r.server)
+	if res.resumed && res.topic != r.o.topic {
+		r.log.warn("of an earlier run: %s", strings.Join(why.lines, "\n  "))
+		return
+	}
+	r.hopeless = true
+	r.stop(why)
+}
+
 // abandon ends the client; the messages that are pending end with it.
 func (r *publishing) abandon(cancel context.CancelFunc) {
 	cancel()
@@ -333,7 +357,7 @@ func (r *publishing) report(took time.Duration) ExitCode {
 	case r.failed == nil:
 		r.failed = &failure{ExitUnanswered, []string{
 			"the server has forgotten the session, and to send a QoS 2 message again could deliver it twice"}}
-	case r.signalled, r.failed.code == ExitLocal, all:
+	case r.signalled, r.failed.code == ExitLocal, r.failed.code == ExitProtocol, all:
 	default:
 		r.failed.code = ExitUnanswered // A caller that reads 6 might think that all was acknowledged.
 	}

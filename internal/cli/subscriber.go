@@ -86,7 +86,7 @@ func Subscriber(p *Process) ExitCode {
 	if cfg.MaxPacket == 0 {
 		cfg.MaxPacket = largestMessage
 	}
-	w := &watch{log: log, target: target, client: cfg.ClientID}
+	w := &watch{log: log, target: target, server: server, client: cfg.ClientID}
 	w.attach(&cfg)
 	trace, err := o.openTrace(p, log)
 	if err != nil {
@@ -135,7 +135,7 @@ func (o *subscriberOptions) check(t *Table) (iot.Endpoint, error) {
 		if err := packet.ValidFilter(filter); err != nil {
 			return target, fmt.Errorf("-t/--topic %s: %w", quote(filter), err)
 		}
-		if target.AWS() {
+		if o.isAWS(target) {
 			if err := iot.CheckFilter(filter, packet.QoS(o.qos)); err != nil {
 				return target, err
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -200,10 +199,11 @@ func (r *subscribing) serve(over chan error) *failure {
 			over <- err // for leave
 			return diagnose(err, r.server)
 		case <-r.silence.C:
-			return &failure{ExitUnanswered, []string{fmt.Sprintf("no answer to SUBSCRIBE for %s", span(r.o.timeout))}}
+			return &failure{ExitUnanswered, []string{fmt.Sprintf("no answer to SUBSCRIBE for %s", span(r.o.timeout)),
+				"is the server overloaded, or the network slow? --timeout waits longer"}}
 		case <-r.wait.C:
 			if n := int(r.printer.count.Load()); n < r.o.count {
-				return &failure{ExitTooFew, []string{fmt.Sprintf("%d of %d messages came in %s", n, r.o.count, span(r.o.wait))}}
+				return r.tooFew(n)
 			}
 			return &failure{code: ExitDone}
 		case <-r.process.Signals:
@@ -211,6 +211,16 @@ func (r *subscribing) serve(over chan error) *failure {
 			return &failure{code: ExitDone}
 		}
 	}
+}
+
+// tooFew is the failure of n messages where more were wanted. If none came, it says why that may be.
+func (r *subscribing) tooFew(n int) *failure {
+	f := &failure{ExitTooFew, []string{fmt.Sprintf("%d of %d messages came in %s", n, r.o.count, span(r.o.wait))}}
+	if n == 0 {
+		silence := diagnose(&iot.SilenceError{Filters: r.o.topics, After: r.o.wait}, r.server)
+		f.lines = append(f.lines, silence.lines[1:]...)
+	}
+	return f
 }
 
 // handle handles an event. It returns a reason to stop, or nil.
@@ -240,7 +250,7 @@ func (r *subscribing) handle(e event) *failure {
 	case subscribed:
 		delete(r.awaited, e.filter)
 		if e.err != nil {
-			r.refused = append(r.refused, oneLine(e.filter))
+			r.refused = append(r.refused, e.filter)
 		}
 		if len(r.awaited) == 0 {
 			return r.settled()
@@ -262,8 +272,7 @@ func (r *subscribing) handle(e event) *failure {
 func (r *subscribing) settled() *failure {
 	r.silence.Stop()
 	if r.refused != nil {
-		return &failure{ExitRefused, []string{strings.Join(r.refused, ", ") + " refused by the server (SUBACK 0x80, MQTT 3.1.1 section 3.9.3)",
-			"is this client allowed to subscribe to it?"}}
+		return diagnose(&iot.RefusedError{Filters: r.refused}, r.server)
 	}
 	if r.began.IsZero() {
 		r.began = time.Now()

@@ -2,12 +2,16 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"iotwire/internal/testbroker"
 	"iotwire/mqtt/packet"
@@ -67,15 +71,17 @@ func TestWarningsAboutTheFilesAreSaid(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "private.key")); err != nil || info.Mode().Perm() != 0o644 {
 		t.Skip("files have no modes here")
 	}
-	synctest.Test(t, func(t *testing.T) {
-		b := testbroker.New(testbroker.Config{TLS: config})
-		defer b.Close()
-		r := run(t, Publisher, to(b.DialTLS), nil, "-e", "localhost", "-C", dir, "-m", "x")
-		r.ended(ExitDone)
-		if !strings.HasPrefix(r.stderr.String(), "publisher: "+filepath.Join(dir, "private.key")+": ") {
-			t.Errorf("it said %q", r.stderr.String())
-		}
-	})
+	for _, program := range programs {
+		synctest.Test(t, func(t *testing.T) {
+			b := testbroker.New(testbroker.Config{TLS: config})
+			defer b.Close()
+			r := start(t, program.main, to(b.DialTLS), nil, append(program.args, "-e", "localhost", "-C", dir)...)
+			time.Sleep(time.Second)
+			r.signals <- os.Interrupt // for the subscriber
+			r.ended(ExitDone)
+			r.said(program.name + ": " + filepath.Join(dir, "private.key") + ": other users may read this private key (mode 0644); chmod 600 it")
+		})
+	}
 }
 
 func TestReconnectsAreSaidWithWhatBecameOfTheSession(t *testing.T) {
@@ -112,4 +118,83 @@ func TestAttemptsThatAreGivenUpLeaveNoConnection(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestWithACAAloneNoClientCertificateIsNeeded(t *testing.T) {
+	ours, dir := certificates(t)
+	config, err := ours.ServerConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ClientAuth = tls.NoClientCert
+	t.Chdir(t.TempDir()) // without certificates
+	ca := filepath.Join(dir, "AmazonRootCA1.pem")
+	for _, program := range programs {
+		synctest.Test(t, func(t *testing.T) {
+			b := testbroker.New(testbroker.Config{TLS: config})
+			defer b.Close()
+			args := append(program.args, "-e", "localhost")
+			if program.name == "subscriber" {
+				args = append(args, "-W", "1")
+			}
+			run(t, program.main, to(b.DialTLS), nil, append(args, "--ca", ca)...).ended(ExitDone)
+
+			missing := "private.key: no such file"
+			for _, args := range [][]string{
+				append(args, "--ca", ca, "-C", "."), // a directory that is named has to have one
+				append(args, "--ca", ca, "--aws"),   // AWS IoT Core wants one
+				args,                                // as before
+			} {
+				r := run(t, program.main, to(b.DialTLS), nil, args...)
+				r.ended(ExitTLS)
+				if !strings.Contains(r.stderr.String(), missing) {
+					t.Errorf("%s %q: it said %q, want %q", program.name, args, r.stderr.String(), missing)
+				}
+			}
+		})
+	}
+}
+
+func TestRetriesAreToldInOurOwnWords(t *testing.T) {
+	store := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			attempts++
+			if attempts == 4 {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
+			}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		}
+		lines := make(slowLines)
+		defer close(lines)
+		r := start(t, Publisher, dial, stdin(lines), "--persistent", "--store", store, "-l")
+		time.Sleep(time.Minute)
+		r.signals <- os.Interrupt
+		r.wait()
+		stderr := r.stderr.String()
+		for text, want := range map[string]int{
+			"publisher: connection refused by localhost:1883; reconnecting in ": attempts - 1,
+			"\n  is the server running, and is the port right?\n":               2, // a failure is explained when it is new
+			"publisher: no way to localhost:1883: no route to host; ":           1,
+			"dial tcp": 0,
+		} {
+			if got := strings.Count(stderr, text); got != want {
+				t.Errorf("it said %q %d times, want %d:\n%s", text, got, want, stderr)
+			}
+		}
+	})
+}
+
+func TestAWebServerIsNamed(t *testing.T) {
+	for _, program := range programs {
+		synctest.Test(t, func(t *testing.T) {
+			r := run(t, program.main, script(func(p *peer, _ packet.Header, _ []byte) bool {
+				io.WriteString(p, "HTTP/1.1 400 Bad Request\r\n\r\n")
+				return false
+			}), nil, program.args...)
+			r.ended(ExitProtocol, program.name+": a web server answers on localhost:1883: it speaks HTTP, and not MQTT",
+				"  is the port right? MQTT has 8883 with TLS (mqtts://) and 1883 without (mqtt://)")
+		})
+	}
 }

@@ -48,7 +48,7 @@ func (o *options) table() *cli.Table {
 				Help: "who sent the bytes, where the input does not tell"},
 			{Name: "port", Metavar: "N", Value: &o.port, Default: "1883", Min: "1", Max: "65535", Help: "server port in captures"},
 			{Letter: "f", Name: "format", Metavar: "FORMAT", Value: &o.format, Default: "full",
-				Choices: []string{"full", "brief", "why", "json", "hex"}, Help: "full, brief, why, json or hex"},
+				Choices: []string{"full", "brief", "why", "json", "hex", "page"}, Help: "full, brief, why, json, hex, or page: an illustrated one in HTML"},
 			{Name: "blank", Value: &o.blank, Help: "a worksheet with blanks for the values, and behind it the answers"},
 			{Name: "strict", Value: &o.strict, Help: "exit 9 if any rule is broken"},
 			{Name: "spec", Metavar: "RULE", Value: &o.spec, Help: "show a statement or a section's statements, and read nothing"},
@@ -96,6 +96,10 @@ func run(p *cli.Process) cli.ExitCode {
 		pr = o.printer(p, &out)
 	}
 	pr.printAll(conversations)
+	if pr.page != nil {
+		pr.page.Maker = "dissect " + cli.Version()
+		out.Write(pr.page.Append(nil))
+	}
 	if _, err := p.Stdout.Write(out.Bytes()); err != nil {
 		fmt.Fprintf(p.Stderr, "dissect: cannot write to stdout: %v\n", err)
 		return cli.ExitLocal
@@ -167,7 +171,11 @@ func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
 	if l.Width == 0 && !p.Terminal {
 		l.Width = 100
 	}
-	return &printer{layout: l, json: o.format == "json" && !o.blank, out: out}
+	pr := &printer{layout: l, json: o.format == "json" && !o.blank, out: out}
+	if o.format == "page" && !o.blank {
+		pr.page = &dissect.Page{ShowSecrets: o.secrets}
+	}
+	return pr
 }
 
 // showStatements is dissect --spec.

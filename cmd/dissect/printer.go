@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"iotwire/mqtt/dissect"
@@ -28,6 +29,8 @@ type chunk struct {
 type printer struct {
 	layout      dissect.Layout
 	json        bool
+	page        *dissect.Page // if it is not text that is wanted
+	connection  *dissect.PageConnection
 	out         *bytes.Buffer
 	n           int
 	broken, cut bool
@@ -35,7 +38,10 @@ type printer struct {
 
 func (pr *printer) printAll(conversations []conversation) {
 	for _, c := range conversations {
-		if c.title != "" && !pr.json {
+		if pr.page != nil {
+			from, to, _ := strings.Cut(c.title, " to ")
+			pr.connection = pr.page.Connect(from, to, "", time.Time{})
+		} else if c.title != "" && !pr.json {
 			fmt.Fprintf(pr.out, "# %s\n", c.title)
 		}
 		if !c.session {
@@ -56,7 +62,9 @@ func (pr *printer) printAll(conversations []conversation) {
 		for _, p := range s.Close(last) {
 			pr.print(&p)
 		}
-		if open := s.Unanswered(); open != "" && !pr.json {
+		open := s.Unanswered()
+		pr.connection.Close(open)
+		if open != "" && !pr.json && pr.page == nil {
 			fmt.Fprintf(pr.out, "# %s\n", open)
 		}
 	}
@@ -77,6 +85,10 @@ func (pr *printer) printEach(c chunk) {
 func (pr *printer) print(p *dissect.Packet) {
 	pr.broken = pr.broken || p.Broken()
 	pr.cut = pr.cut || p.Missing > 0
+	if pr.page != nil {
+		pr.connection.Add(p)
+		return
+	}
 	if pr.json {
 		pr.out.Write(dissect.AppendJSON(nil, p, pr.layout.ShowSecrets))
 		return

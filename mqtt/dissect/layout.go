@@ -225,7 +225,7 @@ func (l *Layout) value(f *Field) string {
 	if len(text) < len(f.Data) {
 		s += "…"
 		if f.Meaning == "" {
-			return s + " " + count(len(f.Data), "byte")
+			return s + " " + count(f.Length, "byte")
 		}
 	}
 	return and(s, f.Meaning)

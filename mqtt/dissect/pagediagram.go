@@ -1,0 +1,293 @@
+package dissect
+
+import (
+	"strconv"
+	"time"
+)
+
+// lanes is where the lifelines of a connection stand in the diagram, in per cent of its width.
+type lanes struct{ client, server int }
+
+// both is how two connections share the server, in the middle, if one begins before the other ends.
+func (w *pageWriter) both() bool {
+	if !w.several {
+		return false
+	}
+	first, second := w.entries[0].PageConnection, (*PageConnection)(nil)
+	var end time.Time
+	for i := range w.entries {
+		e := &w.entries[i]
+		switch {
+		case e.PageConnection == first:
+			end = first.began.Add(e.packet.Time)
+		case second == nil:
+			second = e.PageConnection
+		case second != e.PageConnection:
+			return false
+		}
+	}
+	return second != nil && !second.began.IsZero() && second.began.Before(end)
+}
+
+const (
+	diagramTop = 64 // pixels above the first arrow
+	diagramRow = 44
+)
+
+// diagram is the packets as arrows between the two sides. Widths are per cent, so that it fits every screen with its
+// text at the same size.
+func (w *pageWriter) diagram() {
+	both := w.both()
+	rows, last := 0, w.entries[0].PageConnection
+	for i := range w.entries {
+		if c := w.entries[i].PageConnection; c != last && !both {
+			rows, last = rows+2, c
+		}
+		rows++
+	}
+	height := diagramTop + rows*diagramRow + 12
+	w.add("<svg class=\"diagram\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"sequence diagram\">\n"+
+		`<defs><marker id="ac" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto"><path class="c2s" d="M0 0L10 5L0 10z"/></marker>`+
+		"<marker id=\"as\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path class=\"s2c\" d=\"M0 0L10 5L0 10z\"/></marker></defs>\n", height)
+	alone := lanes{14, 86}
+	pair := [2]lanes{{13, 50}, {87, 50}}
+	last, y := nil, diagramTop-diagramRow
+	for i := range w.entries {
+		e := &w.entries[i]
+		l := alone
+		if both {
+			l = pair[0]
+			if e.PageConnection != w.entries[0].PageConnection {
+				l = pair[1]
+			}
+		}
+		if e.PageConnection != last && (!both || last == nil) {
+			if last != nil {
+				y += 2 * diagramRow
+			}
+			last = e.PageConnection
+			w.lifelines(i, l, y, both)
+		}
+		y += diagramRow
+		w.arrowOf(e, i, l, y, both)
+	}
+	w.add("</svg>\n")
+}
+
+// lifelines are the two sides of the connection that begins with entry i, or the three of two connections.
+func (w *pageWriter) lifelines(i int, l lanes, y int, both bool) {
+	end, first := y, w.entries[i].PageConnection
+	var other *PageConnection
+	for j := i; j < len(w.entries); j++ {
+		if c := w.entries[j].PageConnection; c != first {
+			if !both {
+				break
+			}
+			other = c
+		}
+		end += diagramRow
+	}
+	side := func(x int, class safe, role, name string) {
+		w.add("<line class=\"life {}\" x1=\"{}%\" x2=\"{}%\" y1=\"{}\" y2=\"{}\"/><text class=\"role {}\" x=\"{}%\" y=\"{}\">{}</text><text class=\"name\" x=\"{}%\" y=\"{}\">{}</text>\n",
+			class, x, x, y+14, end+16, class, x, y-8, role, x, y+7, shorten(name, 28))
+	}
+	side(l.client, "c2s", "client", first.from)
+	side(l.server, "s2c", "server", first.to)
+	if other != nil {
+		side(100-l.client, "c2s", "client", other.from)
+	}
+}
+
+// arrowOf is the arrow of a packet.
+func (w *pageWriter) arrowOf(e *pageEntry, i int, l lanes, y int, both bool) {
+	p := &e.packet
+	from, to := l.client, l.server
+	if p.Direction == ToClient {
+		from, to = to, from
+	}
+	class := p.side()
+	if p.said.dup {
+		class += " dup"
+	}
+	if p.Broken() || p.Missing > 0 || p.NotMQTT {
+		class += " wrong"
+	}
+	at := p.Time
+	if both && e.PageConnection != w.entries[0].PageConnection {
+		at += e.began.Sub(w.entries[0].began)
+	}
+	middle := (from + to) / 2
+	w.add("<a href=\"#{}\"><rect class=\"hit\" x=\"{}%\" width=\"{}%\" y=\"{}\" height=\"{}\"/>", e.name(), min(from, to), max(from, to)-min(from, to), y-22, diagramRow)
+	w.add("<text class=\"label {}\" x=\"{}%\" y=\"{}\">{} <tspan class=\"kind\">{}</tspan>", class, middle, y-6, p.Number, p.Name())
+	if e.what != "" {
+		limit := 60
+		if both {
+			limit = 30
+		}
+		w.add(" <tspan class=\"what\">{}</tspan>", shorten(e.what, limit))
+	}
+	w.add("</text><line class=\"arrow {}\" x1=\"{}%\" x2=\"{}%\" y1=\"{}\" y2=\"{}\"", class, from, to, y, y)
+	if p.Direction == ToServer {
+		w.add(" marker-end=\"url(#ac)\"")
+	} else {
+		w.add(" marker-end=\"url(#as)\"")
+	}
+	w.add("/></a>")
+	if x := 0; !both || l.client < 50 {
+		w.add("<text class=\"time\" x=\"{}\" y=\"{}\">{}</text>", x, y+4, moment(at))
+	} else {
+		w.add("<text class=\"time end\" x=\"100%\" y=\"{}\">{}</text>", y+4, moment(at))
+	}
+	w.add("\n")
+}
+
+// chain is packets each of which answers the one before.
+type chain []*pageEntry
+
+// took is the time from the first packet to the last.
+func (c chain) took() time.Duration { return c[len(c)-1].packet.Time - c[0].packet.Time }
+
+// ended reports whether the last packet is one that nothing answers.
+func (c chain) ended() bool {
+	switch c[len(c)-1].packet.Type {
+	case connack, puback, pubcomp, suback, unsuback, pingresp:
+		return true
+	}
+	return false
+}
+
+// chains are the packets that ask for an answer, with what came of them.
+func (w *pageWriter) chains() (all []*chain) {
+	type message struct {
+		connection int
+		from       Direction
+		id         uint16
+	}
+	of, messages := map[place]*chain{}, map[message]*chain{}
+	for i := range w.entries {
+		e := &w.entries[i]
+		if c := of[place{e.number, e.packet.Answers}]; c != nil && e.packet.Answers > 0 {
+			*c = append(*c, e)
+			of[e.place()] = c
+			continue
+		}
+		p := &e.packet
+		m := message{e.number, p.Direction, p.said.id}
+		switch p.Type {
+		case publish:
+			if p.said.qos == 0 {
+				continue
+			}
+			if c := messages[m]; c != nil && p.said.dup && !c.ended() {
+				*c = append(*c, e)
+				of[e.place()] = c
+				continue
+			}
+		case connect, subscribe, unsubscribe, pingreq, pubrel:
+		default:
+			continue
+		}
+		c := &chain{e}
+		all = append(all, c)
+		if p.Type == publish {
+			messages[m] = c
+		}
+		of[e.place()] = c
+	}
+	return all
+}
+
+// flows shows which packet answered which, when each identifier was in use, and how the Keep Alive was kept.
+func (w *pageWriter) flows() {
+	all := w.chains()
+	if len(all) > 0 {
+		w.add("<ul class=\"chains\">\n")
+		for _, c := range all {
+			w.add("<li>")
+			if w.several {
+				w.add("<small>connection {}</small> ", (*c)[0].number)
+			}
+			for i, e := range *c {
+				if i > 0 {
+					w.add(" <span>then</span> ")
+				}
+				w.add("<span class=\"chip {}\">", e.packet.side())
+				w.link(e)
+				w.add("</span>")
+			}
+			if len(*c) > 1 {
+				w.add(" <b>{}</b>", span(c.took()))
+			}
+			if !c.ended() {
+				w.add(" <b class=\"none\">no answer</b>")
+			}
+			if p := &(*c)[0].packet; p.Type == publish {
+				w.add(" <small>QoS {}, identifier {}</small>", int(p.said.qos), int(p.said.id))
+			}
+			w.add("</li>\n")
+		}
+		w.add("</ul>\n")
+	}
+	for i := range w.entries {
+		if i == 0 || w.entries[i].PageConnection != w.entries[i-1].PageConnection && !w.both() {
+			w.timeline(w.entries[i].PageConnection, all)
+		}
+	}
+}
+
+// timeline is when the client sent something, and when each identifier was in use.
+func (w *pageWriter) timeline(c *PageConnection, all []*chain) {
+	var sent []*pageEntry
+	var end, silence, before, promise time.Duration
+	for i := range w.entries {
+		e := &w.entries[i]
+		if e.PageConnection != c {
+			continue
+		}
+		end = max(end, e.packet.Time)
+		if e.packet.Direction == ToServer {
+			sent = append(sent, e)
+			silence, before = max(silence, e.packet.Time-before), e.packet.Time
+			if e.packet.Type == connect {
+				promise = e.packet.said.keepAlive
+			}
+		}
+	}
+	if end <= 0 || len(sent) == 0 {
+		return
+	}
+	x := func(t time.Duration) safe { // per cent
+		return safe(strconv.FormatFloat(16+82*float64(t)/float64(end), 'f', 2, 64))
+	}
+	rows := 1
+	for _, one := range all {
+		if (*one)[0].PageConnection == c && (*one)[0].packet.said.hasID && rows < 40 {
+			rows++
+		}
+	}
+	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", rows*20+24)
+	w.add("<text x=\"0\" y=\"15\">client sends</text><line class=\"life\" x1=\"16%\" x2=\"98%\" y1=\"11\" y2=\"11\"/>\n")
+	for _, e := range sent {
+		w.add("<line class=\"tick\" x1=\"{}%\" x2=\"{}%\" y1=\"4\" y2=\"18\"/>", x(e.packet.Time), x(e.packet.Time))
+	}
+	row := 1
+	for _, one := range all {
+		e := (*one)[0]
+		if e.PageConnection != c || !e.packet.said.hasID || row >= rows {
+			continue
+		}
+		last := (*one)[len(*one)-1].packet.Time
+		if !one.ended() {
+			last = end
+		}
+		y := row*20 + 11
+		w.add("\n<text x=\"0\" y=\"{}\">{} id {}</text><line class=\"bar {}\" x1=\"{}%\" x2=\"{}%\" y1=\"{}\" y2=\"{}\"/>",
+			y+4, arrow(e.packet.Direction), int(e.packet.said.id), e.packet.side(), x(e.packet.Time), x(last), y, y)
+		row++
+	}
+	w.add("\n<text x=\"16%\" y=\"{}\">0</text><text class=\"end\" x=\"98%\" y=\"{}\">{}</text></svg>\n", rows*20+18, rows*20+18, span(end))
+	if promise > 0 {
+		w.add("<p>The longest silence of the client was {}; its Keep Alive allows {}, and the server waits {}.</p>\n",
+			span(silence), seconds(promise), seconds(promise*3/2))
+	}
+}

@@ -61,7 +61,7 @@ func run(ctx context.Context, out string, wanted []string, verify bool) error {
 	}
 	defer os.RemoveAll(elsewhere)
 	copied, cache := filepath.Join(elsewhere, "sources"), filepath.Join(elsewhere, "cache")
-	if err := git(ctx, "clone", "--quiet", source, copied); err != nil {
+	if err := git(ctx, "-c", "advice.detachedHead=false", "clone", "--quiet", source, copied); err != nil {
 		return err
 	}
 	fmt.Println("once more, from a clone and with an empty cache:")

@@ -1,4 +1,4 @@
-// Testbroker is an MQTT 3.1.1 broker on the loopback interface, plain, with mutual TLS, or both.
+// Testbroker is an MQTT 3.1.1 broker on the loopback interface, plain, with mutual TLS, or both, or AWS IoT Core.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"iotwire/internal/cli"
@@ -22,6 +23,7 @@ type options struct {
 	dir           string
 	deny          []string
 	cut           string
+	aws           bool
 }
 
 func (o *options) table() *cli.Table {
@@ -45,6 +47,8 @@ func (o *options) table() *cli.Table {
 				Help: "answer this topic filter with 0x80; can be given again"},
 			{Name: "cut", Metavar: "PACKET", Value: &o.cut, Choices: packetNames(),
 				Help: "lose the first packet with this name, such as PUBREC, and its connection; needs -p"},
+			{Name: "aws", Value: &o.aws,
+				Help: "the rules of AWS IoT Core, with options of its own: testbroker --aws --help"},
 		}}},
 		Notes: []string{"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
 			"testbroker eval decides about one request by AWS IoT policies, without a broker: testbroker eval --help."},
@@ -57,10 +61,16 @@ func run(p *cli.Process) cli.ExitCode {
 		command.Args = p.Args[1:]
 		return eval(&command)
 	}
+	if slices.Contains(p.Args, "--aws") {
+		return runAWS(p)
+	}
 	var o options
 	t := o.table()
 	if code, done := t.Parse(p); done {
 		return code
+	}
+	if o.aws {
+		return runAWS(p) // by MQTT_TESTBROKER_AWS
 	}
 	switch {
 	case !t.Given("port") && !t.Given("tls-port"):

@@ -12,6 +12,9 @@
 //	session.go        what is kept for a client identifier (4.1): deliveries by QoS, resent on resume (4.3, 4.4)
 //	subscriptions.go  the topic tree (4.7) and share groups
 //	retained.go       retained messages (3.3.1.3)
+//	guard.go          the rules of another kind of server, on top of the standard's; those of AWS IoT Core are in aws
+//	deviations.go     departures from the standard
+//	pace.go           a bound on bytes in a second
 //	route.go          from a message to the sessions that get it (3.3.5)
 //	control.go        what a test does to the broker: publish, drop, restart, count
 //	transcript.go     what happened on the wire
@@ -64,6 +67,7 @@ func New(config Config) *Broker {
 		sessions:    make(map[string]*session),
 	}
 	b.retained.limit = b.config.RetainedBytes
+	b.subscriptions.parentUnmatched = b.config.Deviations.ParentUnmatched
 	return b
 }
 
@@ -151,6 +155,8 @@ func (b *Broker) admit(conn net.Conn) *connection {
 		wake:    make(chan struct{}, 1),
 		room:    make(chan struct{}, 1),
 		written: make(chan struct{}),
+		gone:    make(chan struct{}),
+		in:      newPace(b.config.BytesPerSecond),
 	}
 	c.timer = time.AfterFunc(b.config.ConnectTimeout, c.expire)
 	b.connections[c] = struct{}{}
@@ -197,6 +203,9 @@ func (b *Broker) Close() {
 	for c := range b.connections {
 		c.will = nil
 		c.abort(ErrClosed)
+	}
+	for _, s := range b.sessions {
+		s.stay() // its timer has nothing to do any more
 	}
 	b.mu.Unlock()
 	b.running.Wait()

@@ -99,13 +99,29 @@ func NewCertificates(hosts ...string) (*Certificates, error) {
 		key     crypto.Signer
 		encoded *[]byte
 	}{{caKey, &c.CAKey}, {serverKey, &c.ServerKey}, {deviceKey, &c.DeviceKey}} {
-		der, err := x509.MarshalPKCS8PrivateKey(k.key)
-		if err != nil {
+		if *k.encoded, err = encodeKey(k.key); err != nil {
 			return nil, err
 		}
-		*k.encoded = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	}
 	return c, nil
+}
+
+// Issue makes a key and a certificate for a further device, in PEM.
+func (c *Certificates) Issue(commonName string) (certificate, key []byte, err error) {
+	ca, err := tls.X509KeyPair(c.CA, c.CAKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s and %s: %w", fileCA, fileCAKey, err)
+	}
+	issued, signer, err := issue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: commonName},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ca.Leaf, ca.PrivateKey.(crypto.Signer))
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err = encodeKey(signer)
+	return encodeCertificate(issued), key, err
 }
 
 // issue makes a key and a certificate for it, signed by the issuer, or by itself without one.
@@ -129,6 +145,11 @@ func issue(template, issuer *x509.Certificate, issuerKey crypto.Signer) (*x509.C
 
 func encodeCertificate(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
+
+func encodeKey(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
 }
 
 // EnsureCertificates returns the certificates in dir. If dir has none of their files, or does not exist, it makes them

@@ -43,6 +43,19 @@ type Config struct {
 	// retained, and an older one of its topic is removed. 256 MiB.
 	RetainedBytes int
 
+	// SessionExpiry is how long a session waits for its client; then it ends. 0: for ever.
+	SessionExpiry time.Duration
+
+	// AckDelay is the time that passes before a QoS 1 message is acknowledged.
+	AckDelay time.Duration
+
+	// BytesPerSecond bounds what is read from a connection, and what is written to it: after a second's worth in one go
+	// there are pauses. 0: no bound.
+	BytesPerSecond int
+
+	// Deviations are departures from the standard.
+	Deviations Deviations
+
 	// ConnectTimeout is the time from the network connection to the end of CONNECT, TLS included. 10 seconds.
 	ConnectTimeout time.Duration
 
@@ -60,6 +73,10 @@ type Config struct {
 	// RequireCertificate answers a CONNECT with return code 5 if its connection has no client certificate that TLS
 	// verified.
 	RequireCertificate bool
+
+	// Guard makes the Guard of a client that connects. It is called on the connection's own goroutine, at the same time for
+	// many, after Authenticate; an error refuses the client, see [Refusal]. nil: there are no further rules.
+	Guard func(Arrival) (*Guard, error)
 
 	// TLS is the server's side of [Broker.DialTLS].
 	TLS *tls.Config

@@ -45,6 +45,18 @@ func (c *connection) connect(h packet.Header, body []byte) error {
 		return c.refuse(code)
 	}
 
+	var guard *Guard
+	if b.config.Guard != nil {
+		guard, err = b.config.Guard(Arrival{Remote: c.conn.RemoteAddr(), TLS: c.state, Connect: &connect})
+		var refusal *Refusal
+		if errors.As(err, &refusal) {
+			c.refuse(refusal.Code)
+		}
+		if err != nil {
+			return err
+		}
+	}
+
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.ended {
@@ -57,7 +69,7 @@ func (c *connection) connect(h packet.Header, body []byte) error {
 	s := b.sessions[c.clientID]
 	// [MQTT-3.1.4-2] There is one connection for a client identifier: the newer one.
 	if s != nil && s.connection != nil {
-		s.connection.abort(fmt.Errorf("another client connected with the client identifier %q [MQTT-3.1.4-2]", c.clientID))
+		s.connection.abort(fmt.Errorf("%w %q [MQTT-3.1.4-2]", errTakenOver, c.clientID))
 		s = b.sessions[c.clientID] // it went with its connection, if it was a clean one
 	}
 	if s == nil && len(b.sessions) >= b.config.MaxSessions {
@@ -74,6 +86,8 @@ func (c *connection) connect(h packet.Header, body []byte) error {
 	}
 	s.clean = connect.CleanSession
 	s.connection, c.session = c, s
+	s.guard = guard
+	s.stay()
 
 	if connect.Will {
 		c.will = newMessage(&packet.Publish{
@@ -84,7 +98,17 @@ func (c *connection) connect(h packet.Header, body []byte) error {
 		})
 	}
 	c.showLife()
-	if c.patience = time.Duration(connect.KeepAlive) * time.Second * 3 / 2; c.patience == 0 {
+	keepAlive := time.Duration(connect.KeepAlive) * time.Second
+	if guard != nil {
+		guard.connection, c.guard = c, guard
+		if guard.KeepAlive > 0 {
+			keepAlive = guard.KeepAlive
+		}
+		if guard.Connected != nil {
+			guard.Connected()
+		}
+	}
+	if c.patience = keepAlive * 3 / 2; c.patience == 0 {
 		c.timer.Stop()
 	} else {
 		c.timer.Reset(c.patience)

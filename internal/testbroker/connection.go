@@ -28,6 +28,9 @@ const (
 // errDisconnect ends a connection by DISCONNECT.
 var errDisconnect = errors.New("DISCONNECT")
 
+// errEarly ends a connection by Deviations.AwaitConnack.
+var errEarly = errors.New("a packet behind CONNECT, before CONNACK")
+
 // connection is a network connection. Its reader handles what comes, its writer sends what the reader, and those of
 // other connections, have put into out: whatever has come together there goes in one call.
 type connection struct {
@@ -38,19 +41,23 @@ type connection struct {
 	wake    chan struct{}        // out is no longer empty, or the end has come
 	room    chan struct{}        // out was emptied
 	written chan struct{}        // closed once the writer has ended
+	gone    chan struct{}        // closed once the connection has ended
 	alive   atomic.Int64         // when the client last showed life, since the broker's start
 
 	// Of the reader alone:
 	connected bool // CONNECT was accepted
+	in        pace // of what is read
 	received  int  // bytes, before that
 	moved     int  // bytes, since the last sign of life
 
 	// Under the broker's lock:
 	session  *session // from the accepted CONNECT until the end
+	guard    *Guard   // from then on; nil if there is none
 	clientID string
 	will     *message // until it is published or deleted
 	patience time.Duration
 	timer    *time.Timer // connect time-out, then keep alive
+	delayed  int         // PUBACKs that wait for Config.AckDelay
 	out      []byte      // to be written
 	replies  int         // bytes of out that answer the client's own packets
 	ended    bool        // nothing more is handled or put into out
@@ -81,6 +88,9 @@ func (c *connection) read() error {
 	h, body, err := r.Next()
 	if err != nil {
 		return err
+	}
+	if b.config.Deviations.AwaitConnack && r.Ready() {
+		return errEarly
 	}
 	if err := c.connect(h, body); err != nil {
 		return err
@@ -139,6 +149,7 @@ func (s *source) Read(p []byte) (int, error) {
 			s.moved = 0
 			(*connection)(s).showLife()
 		}
+		s.in.spend(n, s.gone)
 		return n, err
 	}
 	// Nobody may fill memory who has not said who he is.
@@ -177,7 +188,7 @@ func (c *connection) expire() {
 	// [MQTT-3.1.2-24] After one and a half times the keep alive time without a packet the connection is dropped.
 	left := c.patience - (time.Since(c.broker.started) - time.Duration(c.alive.Load()))
 	if left <= 0 {
-		c.abort(fmt.Errorf("no packet for %v, one and a half times the keep alive time [MQTT-3.1.2-24]", c.patience))
+		c.abort(fmt.Errorf("no packet for %v, %w [MQTT-3.1.2-24]", c.patience, errSilent))
 		return
 	}
 	c.timer.Reset(left)
@@ -208,6 +219,7 @@ func (c *connection) write() {
 	defer b.running.Done()
 	defer close(c.written)
 	var spare []byte
+	pace := newPace(b.config.BytesPerSecond)
 	for {
 		b.mu.Lock()
 		for len(c.out) == 0 && !c.ended {
@@ -232,6 +244,7 @@ func (c *connection) write() {
 			b.mu.Unlock()
 			return
 		}
+		pace.spend(len(out), c.gone)
 		if spare = out; cap(out) > keepBuffer {
 			spare = nil
 		}
@@ -245,6 +258,7 @@ func (c *connection) detach(why error) {
 		return
 	}
 	c.ended, c.why = true, why
+	close(c.gone)
 	c.timer.Stop()
 	c.signal(c.wake)
 	b := c.broker
@@ -252,14 +266,25 @@ func (c *connection) detach(why error) {
 		c.session.connection = nil
 		if c.session.clean { // [MQTT-3.1.2-6] It lasts as long as the network connection.
 			b.forget(c.session)
+		} else {
+			c.session.leave()
 		}
 		c.session = nil
 	}
 	c.observeEnd(why)
-	if c.will != nil {
-		// [MQTT-3.1.2-8] No DISCONNECT has deleted it. [MQTT-3.1.2-10] It is published once.
-		will := c.will
-		c.will = nil
+	// [MQTT-3.1.2-8] No DISCONNECT has deleted it. [MQTT-3.1.2-10] It is published once.
+	will := c.will
+	c.will = nil
+	if c.guard != nil && c.guard.Ended != nil {
+		var p *packet.Publish
+		if will != nil {
+			p = will.publish()
+		}
+		if !c.guard.Ended(endOf(why), why, p) {
+			will = nil
+		}
+	}
+	if will != nil {
 		b.publish(will)
 	}
 }

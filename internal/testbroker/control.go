@@ -128,6 +128,6 @@ func (b *Broker) Restart(keep bool) {
 		return
 	}
 	clear(b.sessions)
-	b.subscriptions = tree{}
+	b.subscriptions = tree{parentUnmatched: b.config.Deviations.ParentUnmatched}
 	b.retained = retained{limit: b.config.RetainedBytes}
 }

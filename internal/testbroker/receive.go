@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"iotwire/mqtt/packet"
 )
@@ -49,15 +50,13 @@ func (c *connection) receive(h packet.Header, body []byte) error {
 		if err != nil {
 			return err
 		}
-		c.receiveSubscribe(&p)
-		return nil
+		return c.receiveSubscribe(&p)
 	case packet.UNSUBSCRIBE:
 		p, err := packet.ParseUnsubscribe(body)
 		if err != nil {
 			return err
 		}
-		c.receiveUnsubscribe(&p)
-		return nil
+		return c.receiveUnsubscribe(&p)
 	case packet.PINGREQ:
 		start := len(c.out)
 		c.out = packet.AppendPingresp(c.out) // [MQTT-3.12.4-1]
@@ -78,16 +77,23 @@ func (c *connection) receivePublish(p *packet.Publish) error {
 	if err := b.checkLevels("topic name", p.Topic); err != nil {
 		return err
 	}
-	start := len(c.out)
+	if c.guard != nil && c.guard.Publish != nil {
+		message := *p // so that p itself need not be on the heap
+		verdict, err := c.guard.Publish(&message, c.delayed)
+		if err != nil || verdict == Ignore {
+			return err
+		}
+		if verdict == Absorb {
+			c.acknowledge(p)
+			return nil
+		}
+	}
 	switch p.QoS { // [MQTT-3.3.4-1]
 	case packet.QoS0:
 		b.route(p)
-		return nil
 	case packet.QoS1:
 		// [MQTT-4.3.2-2] It is owned once it is in the sessions that it goes to; DUP or not, it is a new message.
 		b.route(p)
-		start = len(c.out) // routing may have appended to it
-		c.out, _ = packet.AppendPuback(c.out, &packet.Puback{ID: p.ID})
 	case packet.QoS2:
 		// [MQTT-4.3.3-2] Until PUBREL the identifier stands for this message: it is delivered once, at once (method B of
 		// figure 4.3), and acknowledged each time.
@@ -95,11 +101,42 @@ func (c *connection) receivePublish(p *packet.Publish) error {
 			c.session.received[p.ID] = struct{}{}
 			b.route(p)
 		}
-		start = len(c.out)
+	}
+	c.acknowledge(p)
+	return nil
+}
+
+// acknowledge answers a PUBLISH.
+func (c *connection) acknowledge(p *packet.Publish) {
+	start := len(c.out)
+	switch {
+	case p.QoS == packet.QoS0:
+		return
+	case p.QoS == packet.QoS2:
 		c.out, _ = packet.AppendPubrec(c.out, &packet.Pubrec{ID: p.ID})
+	case c.broker.config.AckDelay > 0:
+		c.acknowledgeLater(p.ID)
+		return
+	default:
+		c.out, _ = packet.AppendPuback(c.out, &packet.Puback{ID: p.ID})
 	}
 	c.reply(start)
-	return nil
+}
+
+// acknowledgeLater answers a QoS 1 PUBLISH after Config.AckDelay, if the connection still lasts then.
+func (c *connection) acknowledgeLater(id uint16) {
+	c.delayed++
+	time.AfterFunc(c.broker.config.AckDelay, func() {
+		c.broker.mu.Lock()
+		defer c.broker.mu.Unlock()
+		c.delayed--
+		if c.ended {
+			return
+		}
+		start := len(c.out)
+		c.out, _ = packet.AppendPuback(c.out, &packet.Puback{ID: id})
+		c.reply(start)
+	})
 }
 
 // receivePubrel ends the delivery of a QoS 2 message from the client; an unknown identifier, which a client repeats
@@ -112,11 +149,24 @@ func (c *connection) receivePubrel(id uint16) {
 }
 
 // receiveSubscribe answers with one SUBACK [MQTT-3.8.4-1], then sends the retained messages.
-func (c *connection) receiveSubscribe(p *packet.Subscribe) {
+func (c *connection) receiveSubscribe(p *packet.Subscribe) error {
+	var refused []byte
+	if c.guard != nil && c.guard.Subscribe != nil {
+		var err error
+		if refused, err = c.guard.Subscribe(p, c.session.subscriptions); err == ErrUnanswered {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 	var codes []byte
 	// [MQTT-3.8.4-4] Many filters are like as many packets, but for the one answer.
 	for filter, wanted := range p.Requests.All() {
-		codes = append(codes, c.subscribe(filter, wanted)) // [MQTT-3.8.4-5] [MQTT-3.9.3-1]
+		code := byte(packet.SubackFailure)
+		if refused == nil || refused[len(codes)] != packet.SubackFailure {
+			code = c.subscribe(filter, wanted)
+		}
+		codes = append(codes, code) // [MQTT-3.8.4-5] [MQTT-3.9.3-1]
 	}
 	start := len(c.out)
 	c.out, _ = packet.AppendSuback(c.out, &packet.Suback{ID: p.ID, Codes: codes}) // [MQTT-3.8.4-2]
@@ -128,6 +178,7 @@ func (c *connection) receiveSubscribe(p *packet.Subscribe) {
 		}
 		i++
 	}
+	return nil
 }
 
 // subscribe enters a subscription and returns its return code: the QoS granted, or failure.
@@ -151,7 +202,12 @@ func (c *connection) subscribe(filter []byte, wanted packet.QoS) byte {
 
 // receiveUnsubscribe deletes subscriptions [MQTT-3.10.4-2], not what is in the session's queue already
 // [MQTT-3.10.4-3], and answers whether there were any or not [MQTT-3.10.4-5].
-func (c *connection) receiveUnsubscribe(p *packet.Unsubscribe) {
+func (c *connection) receiveUnsubscribe(p *packet.Unsubscribe) error {
+	if c.guard != nil && c.guard.Unsubscribe != nil {
+		if err := c.guard.Unsubscribe(p); err != nil {
+			return err
+		}
+	}
 	s := c.session
 	for filter := range p.Filters.All() { // [MQTT-3.10.4-6]
 		if _, ok := s.subscriptions[string(filter)]; ok { // [MQTT-3.10.4-1] Byte by byte the same.
@@ -162,4 +218,5 @@ func (c *connection) receiveUnsubscribe(p *packet.Unsubscribe) {
 	start := len(c.out)
 	c.out, _ = packet.AppendUnsuback(c.out, &packet.Unsuback{ID: p.ID}) // [MQTT-3.10.4-4]
 	c.reply(start)
+	return nil
 }

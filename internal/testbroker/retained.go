@@ -126,6 +126,9 @@ func (b *Broker) sendRetained(s *session, filter []byte, granted packet.QoS) {
 	if name, _ := cutShare(string(filter)); name != "" {
 		return
 	}
+	if b.config.Deviations.RetainedExactly && bytes.ContainsAny(filter, "+#") {
+		return
+	}
 	for _, m := range b.retained.match(filter) {
 		s.deliver(&packet.Publish{Topic: m.topic, Payload: m.payload, QoS: m.qos}, granted, true, m)
 	}

@@ -68,6 +68,12 @@ func (b *Broker) route(p *packet.Publish) {
 // [MQTT-3.3.1-9] RETAIN is 0, but [MQTT-3.3.1-8] for a message that a new subscription brings.
 func (s *session) deliver(p *packet.Publish, granted packet.QoS, retain bool, kept *message) *message {
 	qos := min(p.QoS, granted)
+	if s.guard != nil && s.guard.Queue != nil {
+		if message := *p; !s.guard.Queue(&message) {
+			s.broker.dropped++
+			return kept
+		}
+	}
 	if qos > 0 {
 		if kept == nil {
 			kept = newMessage(p)
@@ -83,8 +89,20 @@ func (s *session) deliver(p *packet.Publish, granted packet.QoS, retain bool, ke
 		s.broker.dropped++
 		return kept
 	}
-	c.publish(&packet.Publish{Retain: retain, Topic: p.Topic, Payload: p.Payload})
+	out := packet.Publish{Retain: retain, Topic: p.Topic, Payload: p.Payload}
+	if c.mayHave(out) {
+		c.publish(&out)
+	}
 	return kept
+}
+
+// mayHave reports whether the guard lets a message through to the client.
+func (c *connection) mayHave(p packet.Publish) bool {
+	if c.guard == nil || c.guard.Deliver == nil {
+		return true
+	}
+	message := p // so that p itself need not be on the heap
+	return c.guard.Deliver(&message)
 }
 
 // publish appends a PUBLISH to the outgoing buffer.

@@ -32,7 +32,7 @@ type session struct {
 
 	received map[uint16]struct{} // QoS 2 messages from the client, between PUBLISH and PUBREL
 
-	stored   int       // messages that were there when the client returned, and are still to be sent
+	stored    int       // messages that were there when the client returned, and are still to be sent
 	replayAt  time.Time // when the next of them may be sent
 	replaying bool      // pump will be called then
 
@@ -167,7 +167,7 @@ func (s *session) pump() {
 		if s.inflight[d.id] != d || d.released {
 			continue
 		}
-		if !c.mayHave(d.message.publish()) {
+		if !c.mayHave(d.packet(false)) {
 			delete(s.inflight, d.id)
 			s.sent = without(s.sent, d)
 			continue
@@ -184,7 +184,7 @@ func (s *session) pump() {
 			}
 		}
 		s.queueBytes -= d.size()
-		if !c.mayHave(d.message.publish()) {
+		if !c.mayHave(d.packet(false)) {
 			continue
 		}
 		d.id = s.newID()
@@ -205,9 +205,14 @@ func (s *session) newID() uint16 {
 }
 
 func (s *session) send(d *delivery, again bool) {
-	s.connection.publish(&packet.Publish{
+	p := d.packet(again)
+	s.connection.publish(&p)
+}
+
+func (d *delivery) packet(again bool) packet.Publish {
+	return packet.Publish{
 		Dup: again, QoS: d.qos, Retain: d.retain, Topic: d.message.topic, ID: d.id, Payload: d.message.payload,
-	})
+	}
 }
 
 func (s *session) sendPubrel(id uint16) {

@@ -14,6 +14,8 @@ type tree struct {
 	root  node
 	count int // subscriptions
 
+	parentUnmatched bool // Deviations.ParentUnmatched
+
 	found         []*node // what match returned, used again
 	current, next []*node
 }
@@ -133,7 +135,7 @@ func (t *tree) match(topic []byte) []*node {
 	}
 	for _, n := range current {
 		found = append(found, n)
-		if rest := n.children["#"]; rest != nil { // 4.7.1.2: "a/#" matches "a" too
+		if rest := n.children["#"]; rest != nil && !t.parentUnmatched { // 4.7.1.2: "a/#" matches "a" too
 			found = append(found, rest)
 		}
 	}

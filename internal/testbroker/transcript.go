@@ -3,6 +3,7 @@ package testbroker
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 type Event struct {
 	Time       time.Time
 	Connection uint64 // 1, 2, ... in the order in which connections came
+	Remote     net.Addr
 	ClientID   string // empty before CONNECT was accepted
 	Kind       EventKind
 	Header     packet.Header // of the packet
@@ -53,7 +55,7 @@ func (c *connection) observeEnd(why error) {
 }
 
 func (c *connection) observe(e Event) {
-	e.Time, e.Connection, e.ClientID = time.Now(), c.number, c.clientID
+	e.Time, e.Connection, e.Remote, e.ClientID = time.Now(), c.number, c.conn.RemoteAddr(), c.clientID
 	c.broker.config.Observe(e)
 }
 

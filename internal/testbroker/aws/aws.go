@@ -1,0 +1,201 @@
+// Package aws is AWS IoT Core on your desk: package testbroker with the rules of AWS on top. It decides by real policies,
+// has the limits of AWS and hangs up as silently, but its log says what AWS keeps to itself: for which action on which
+// ARN, by which certificate, and the smallest statement that would allow it. The map:
+//
+//	aws.go        Core and its Config
+//	registry.go   the certificates and what belongs to them: a directory that a person can edit
+//	device.go     one of them, as its files say
+//	fill.go       an empty directory becomes a registry with one thing
+//	handshake.go  the server's side of TLS: server name, ALPN, certificate
+//	connect.go    CONNECT: certificate, limits, policy
+//	client.go     a connected client: PUBLISH, SUBSCRIBE and what is delivered to it
+//	access.go     what the policies say, and the log line about it
+//	limits.go     the numbers, and what they are about
+//	bucket.go     so many in a second
+//	reserved.go   topics that start with '$'
+//	events.go     messages on $aws/events
+//	log.go        log lines in CloudWatch's form
+//	logwriter.go  writes them
+//	watch.go      what becomes of connected clients when a file changes
+//
+// # The registry
+//
+// A directory is a registry. It is a thing's folder itself, and so is every folder in it that has a certificate:
+//
+//	cert.pem         the certificate that is registered (or one named ...-certificate.pem.crt, as AWS names it)
+//	policy.json      its policy; further ones are policy-NAME.json, 10 at most
+//	thing.json       its status and its thing; see below. Without this file it is ACTIVE
+//	private.key      its key, which only the device needs
+//
+// thing.json is, with every line optional:
+//
+//	{
+//	  "status": "ACTIVE",              or INACTIVE, or REVOKED
+//	  "thing": "thing-1",              the thing that the certificate is attached to; else the folder's name
+//	  "type": "sensor",                its type
+//	  "attributes": {"room": "12"},    its attributes
+//	  "exclusive": true                attached exclusively: the client identifier need not be the thing's name
+//	}
+//
+// The directory itself has the server's files too: AmazonRootCA1.pem, server.pem, server.key and ca.key, which signs the
+// certificates that are made here. Any other certificate can be registered as well: AWS knows them by their SHA-256,
+// and asks no CA.
+//
+// [New] fills a directory that is empty, and each folder in it that is empty; it never overwrites a file. The files are
+// read again when they have changed: at each CONNECT, and once in a second for the clients that are connected. AWS
+// decides on each operation when it happens, and takes minutes to learn of a new policy. Here a second has to do, then:
+// the next operation is decided by the new policies; a connection whose certificate is no longer ACTIVE or no longer
+// there, or whose CONNECT the new policies do not allow, is closed. A file with a mistake counts as not saved, as AWS
+// would not store it: the log says what is wrong, and what was read before stays.
+package aws
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
+
+	"iotwire/internal/testbroker"
+)
+
+// Config says how a Core behaves where the sources about AWS disagree, or where it would be in the way. The zero value
+// of each field but Dir is what AWS most likely does.
+type Config struct {
+	// Dir is the registry. It is made if it does not exist.
+	Dir string
+
+	// Hosts are names of the server besides localhost, 127.0.0.1 and ::1. "*.iot.us-east-1.amazonaws.com" is one too.
+	Hosts []string
+
+	// NoServerName lets clients in that do not send a server name (SNI), or another one than the server's.
+	NoServerName bool
+
+	// RejectInHandshake refuses a certificate that is unknown or not ACTIVE with a TLS alert, as AWS did in 2017, and not
+	// by hanging up after CONNECT.
+	RejectInHandshake bool
+
+	// Explain answers a CONNECT that is refused with CONNACK 5 where AWS says nothing.
+	Explain bool
+
+	// SubackOnDeny answers a topic filter that no policy allows with 0x80, and does not hang up.
+	SubackOnDeny bool
+
+	// IgnoreQoS2 ignores a PUBLISH or a SUBSCRIBE with QoS 2, and does not hang up.
+	IgnoreQoS2 bool
+
+	// Strict hangs up at the 51st subscription of a connection, and does not answer 0x80.
+	Strict bool
+
+	// ConnectInterval is the time that passes between two CONNECTs of a client identifier. 1 second; sources say 10 too.
+	ConnectInterval time.Duration
+
+	// SessionExpiry is how long a session waits for its client: 1 hour.
+	SessionExpiry time.Duration
+
+	// AckDelay is the time that AWS takes to acknowledge a QoS 1 message: none.
+	AckDelay time.Duration
+
+	// Log is told what AWS writes to CloudWatch. It may be called by several goroutines at a time, also while the broker
+	// is locked: it must be quick, and must not call the broker. See [LogWriter].
+	Log func(Entry)
+
+	// Broker is what the broker below has: for its observer and limits that AWS does not name.
+	Broker testbroker.Config
+}
+
+// Core is a broker with AWS IoT Core's rules. Its methods are those of the broker; [Core.Close] ends it.
+type Core struct {
+	*testbroker.Broker
+
+	// Certificates are those of the registry's own directory. They belong to the Core.
+	Certificates *testbroker.Certificates
+
+	config   Config
+	registry *registry
+	server   tls.Certificate
+	stop     chan struct{} // ends watch
+	stopped  sync.WaitGroup
+
+	mu      sync.Mutex // taken after the broker's
+	live    map[*client]struct{}
+	records map[string]*record // by client identifier
+}
+
+// New returns a Core for the registry in config.Dir, which it fills if it is empty. A mistake in one of its files is an
+// error: file, line and what is wrong. It needs Close.
+func New(config Config) (*Core, error) {
+	if config.ConnectInterval <= 0 {
+		config.ConnectInterval = connectInterval
+	}
+	if config.SessionExpiry <= 0 {
+		config.SessionExpiry = sessionExpiry
+	}
+	if config.Log == nil {
+		config.Log = func(Entry) {}
+	}
+	c := &Core{
+		config:  config,
+		stop:    make(chan struct{}),
+		live:    make(map[*client]struct{}),
+		records: make(map[string]*record),
+	}
+	var err error
+	if c.Certificates, err = fill(config.Dir, config.Hosts); err != nil {
+		return nil, err
+	}
+	if c.server, err = tls.X509KeyPair(c.Certificates.Server, c.Certificates.ServerKey); err != nil {
+		return nil, err
+	}
+	if c.registry, err = openRegistry(config.Dir); err != nil {
+		return nil, err
+	}
+	c.Broker = testbroker.New(c.brokerConfig())
+	c.stopped.Go(c.watch)
+	return c, nil
+}
+
+// brokerConfig returns the configuration of the broker below.
+func (c *Core) brokerConfig() testbroker.Config {
+	b := c.config.Broker
+	b.MaxPacket = maxPacket
+	b.MaxSubscriptions = maxSubscriptions
+	b.Inflight = maxUnacknowledged
+	b.BytesPerSecond = bytesPerSecond
+	b.SessionExpiry = c.config.SessionExpiry
+	b.AckDelay = c.config.AckDelay
+	b.Deviations = testbroker.Deviations{
+		AwaitConnack:    true,
+		ParentUnmatched: true,
+		RetainedExactly: true,
+		NeverDup:        true,
+		ReplayRate:      replayRate,
+	}
+	b.Guard = c.guard
+	b.TLS = c.TLS()
+	observe := b.Observe
+	b.Observe = func(e testbroker.Event) {
+		c.observe(e)
+		if observe != nil {
+			observe(e)
+		}
+	}
+	return b
+}
+
+// Close closes the listeners and all connections, and returns once nothing of the Core is running any more.
+func (c *Core) Close() {
+	close(c.stop)
+	c.Broker.Close()
+	c.stopped.Wait()
+}
+
+// DialALPN is [testbroker.Broker.DialTLS] for the port that stands for 443: the client needs ALPN.
+func (c *Core) DialALPN(ctx context.Context) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	client, server := testbroker.Pipe()
+	go c.ServeConn(tls.Server(server, c.TLSWithALPN()))
+	return client, nil
+}

@@ -1,0 +1,20 @@
+package testbroker
+
+// Deviations are what a server may do differently from the standard. The zero value is the standard.
+type Deviations struct {
+	// AwaitConnack closes the connection of a client that sends another packet before CONNACK, against 3.1.4.
+	AwaitConnack bool
+
+	// ParentUnmatched has "a/#" not match "a", against 4.7.1.2.
+	ParentUnmatched bool
+
+	// RetainedExactly gives retained messages to topic filters without wildcards only, against [MQTT-3.3.1-6].
+	RetainedExactly bool
+
+	// NeverDup has DUP 0 in a message that is sent again, against [MQTT-3.3.1-1].
+	NeverDup bool
+
+	// ReplayRate bounds how many of the messages that waited for a client it is sent in a second when it returns. 0: no
+	// bound.
+	ReplayRate int
+}

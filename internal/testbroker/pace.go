@@ -1,0 +1,33 @@
+package testbroker
+
+import "time"
+
+// pace bounds bytes in a second: it is a bucket that holds a second's worth of them. The zero value has no bound.
+type pace struct {
+	rate int       // bytes in a second
+	free time.Time // when what was spent is paid for
+}
+
+func newPace(rate int) pace { return pace{rate: rate} }
+
+// spend takes n bytes out of the bucket, and waits until that is no longer empty, or until the connection is gone.
+func (p *pace) spend(n int, gone <-chan struct{}) {
+	if p.rate <= 0 {
+		return
+	}
+	now := time.Now()
+	if p.free.Before(now) {
+		p.free = now
+	}
+	p.free = p.free.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
+	wait := p.free.Sub(now) - time.Second
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-gone:
+	}
+}

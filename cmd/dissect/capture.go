@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -196,11 +197,12 @@ func segmentOf(f frame) (s segment, ok bool) {
 		if total := 40 + int(binary.BigEndian.Uint16(b[4:])); total > 40 && total <= len(b) {
 			b = b[:total]
 		}
-		if b[6] != 6 {
-			return s, false // extension headers are not followed
-		}
 		source, target = b[8:24], b[24:40]
-		skip(40)
+		rest, ok := behindExtensions(b[6], b[40:])
+		if !ok {
+			return s, false
+		}
+		b = rest
 	default:
 		return s, false
 	}
@@ -220,9 +222,37 @@ func segmentOf(f frame) (s segment, ok bool) {
 	return s, true
 }
 
+// behindExtensions returns what follows the extension headers of IPv6 (RFC 8200, section 4), the first of which is of
+// this kind, if that is TCP.
+func behindExtensions(kind byte, b []byte) ([]byte, bool) {
+	for kind != 6 {
+		if len(b) < 8 {
+			return nil, false
+		}
+		size := (int(b[1]) + 1) * 8
+		switch kind {
+		case 0, 43, 60, 135, 139, 140: // hop by hop, routing, destination, mobility, host identity, shim
+		case 44: // a fragment: good if it is all of the packet
+			if b[2] != 0 || b[3]&^0x06 != 0 {
+				return nil, false
+			}
+			size = 8
+		case 51: // authentication
+			size = (int(b[1]) + 2) * 4
+		default:
+			return nil, false
+		}
+		if size > len(b) {
+			return nil, false
+		}
+		kind, b = b[0], b[size:]
+	}
+	return b, true
+}
+
 func endpoint(address []byte, port int) string {
 	if len(address) == 4 {
 		return fmt.Sprintf("%d.%d.%d.%d:%d", address[0], address[1], address[2], address[3], port)
 	}
-	return fmt.Sprintf("[%x]:%d", address, port)
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(address)), uint16(port)).String()
 }

@@ -12,8 +12,12 @@ import (
 	"iotwire/mqtt/dissect"
 )
 
-// errNoHex is matched by the error about a line that is not hex.
-var errNoHex = errors.New("not hex")
+// errNoHex is matched by the error about a line that is not hex, and errTrace by the one about a trace that has lines for
+// people in place of its bytes.
+var (
+	errNoHex = errors.New("not hex")
+	errTrace = errors.New("this is a trace for people, which leaves bytes out; --trace=hex writes one that can be read again")
+)
 
 // isText reports whether b may be hex: UTF-8 without control characters.
 func isText(b []byte) bool {
@@ -26,20 +30,22 @@ func isText(b []byte) bool {
 }
 
 var (
-	dumpLine  = regexp.MustCompile(`^([0-9a-fA-F]{4,16})(:|  )\s*(.*)$`)    // xxd, hexdump -C, tshark -x
-	endLine   = regexp.MustCompile(`^[0-9a-fA-F]{7,8}$`)                    // hexdump's last
-	arrayByte = regexp.MustCompile(`(?:0x|\\x)([0-9a-fA-F]{1,2})`)          // arrays of Go and C
-	sentLine  = regexp.MustCompile(`^(>|<|→|←)\s*(?:\+([0-9.]+)\s+)?(.*)$`) // dissect -f hex
-	quotedAny = regexp.MustCompile(`^[\s0-9a-fA-F,:;\-\[\]"'.]*$`)          // bare hex and what may stand between
+	opening   = regexp.MustCompile(`^# (connection \d+)\b`)                    // of a connection, in a trace of several
+	forPeople = regexp.MustCompile(`^[·→←|<>] (\d+ [A-Z]+ ?[─-]|.* +\d+ B\b)`) // a packet, in a trace of another style
+	dumpLine  = regexp.MustCompile(`^([0-9a-fA-F]{4,16})(:|  )\s*(.*)$`)       // xxd, hexdump -C, tshark -x
+	endLine   = regexp.MustCompile(`^[0-9a-fA-F]{7,8}$`)                       // hexdump's last
+	arrayByte = regexp.MustCompile(`(?:0x|\\x)([0-9a-fA-F]{1,2})`)             // arrays of Go and C
+	sentLine  = regexp.MustCompile(`^(>|<|→|←)\s*(?:\+([0-9.]+)\s+)?(.*)$`)    // dissect -f hex
+	quotedAny = regexp.MustCompile(`^[\s0-9a-fA-F,:;\-\[\]"'.]*$`)             // bare hex and what may stand between
 )
 
 // readHex reads bytes from text.
 func (o *options) readHex(text string) ([]conversation, error) {
 	var (
-		plain   [][]byte // the lines of bare hex
-		dump    []chunk  // what was dumped with offsets, and arrays: they go on from line to line
-		session conversation
-		timed   = true
+		plain    [][]byte        // the lines of bare hex
+		dump     []chunk         // what was dumped with offsets, and arrays: they go on from line to line
+		sessions []*conversation // the connections of a trace
+		session  = new(conversation)
 	)
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t\r")
@@ -69,6 +75,12 @@ func (o *options) readHex(text string) ([]conversation, error) {
 			}
 			continue
 		}
+		if forPeople.MatchString(line) {
+			return nil, errTrace
+		}
+		if m := opening.FindStringSubmatch(line); m != nil {
+			session = connectionCalled(m[1], sessions)
+		}
 		line, _, _ = strings.Cut(line, "#")
 		line = strings.TrimSpace(line)
 		if m := sentLine.FindStringSubmatch(line); m != nil {
@@ -77,7 +89,7 @@ func (o *options) readHex(text string) ([]conversation, error) {
 				c.from = dissect.ToClient
 			}
 			if m[2] == "" {
-				timed = false
+				session.untimed = true
 			} else if at, err := time.ParseDuration(m[2] + "s"); err == nil {
 				c.at = at
 			}
@@ -86,6 +98,10 @@ func (o *options) readHex(text string) ([]conversation, error) {
 				return nil, fmt.Errorf("line %d is %w: %q (a trace of style full has no complete bytes; use hex)", i+1, errNoHex, shorten(line))
 			}
 			c.bytes = b
+			if session.chunks == nil {
+				session.session = true
+				sessions = append(sessions, session)
+			}
 			session.chunks = append(session.chunks, c)
 			continue
 		}
@@ -112,9 +128,8 @@ func (o *options) readHex(text string) ([]conversation, error) {
 		}
 	}
 	var all []conversation
-	if len(session.chunks) > 0 {
-		session.session, session.untimed = true, !timed
-		all = append(all, session)
+	for _, c := range sessions {
+		all = append(all, *c)
 	}
 	if len(dump) > 0 {
 		all = append(all, conversation{chunks: dump})
@@ -123,6 +138,16 @@ func (o *options) readHex(text string) ([]conversation, error) {
 		all = append(all, conversation{chunks: o.lines(plain)})
 	}
 	return all, nil
+}
+
+// connectionCalled is the connection with this title, or a new one. A trace of several at once comes back to each.
+func connectionCalled(title string, all []*conversation) *conversation {
+	for _, c := range all {
+		if c.title == title {
+			return c
+		}
+	}
+	return &conversation{title: title}
 }
 
 // lines makes chunks of lines of bare hex: each is a chunk, unless they are one dump cut into lines of the same length.

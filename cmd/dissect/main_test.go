@@ -56,6 +56,26 @@ func TestReadsItsOwnHex(t *testing.T) {
 	}
 }
 
+// A trace of several connections, which take turns, is a conversation each. A trace for people is no input.
+func TestReadsTracesOfSeveralConnections(t *testing.T) {
+	const c, d = "> +0.000 10 0d 00 04 4d 51 54 54 04 02 00 0a 00 01 63  # 1 CONNECT\n", "< +0.031 20 02 00 00  # 2 CONNACK\n"
+	out, code := try(t, "# connection 1 from 127.0.0.1:1\n"+c+"# connection 2\n"+c+"# connection 1\n"+d+"# connection 2\n"+d, "-f", "hex", "--strict")
+	if want := "# connection 1\n" + c + d + "# connection 2\n" + c + d; out != want || code != 0 {
+		t.Errorf("exit code %d, printed:\n%swant:\n%s", code, out, want)
+	}
+	for _, style := range []string{"full", "brief", "why"} {
+		for _, locale := range []string{"en_GB.UTF-8", "C"} {
+			var trace, said bytes.Buffer
+			env := func(name string) string { return map[string]string{"LANG": locale}[name] }
+			run(&cli.Process{Args: []string{"-f", style}, Getenv: env, Stdin: strings.NewReader(c + d), Stdout: &trace, Stderr: &trace})
+			code := run(&cli.Process{Getenv: env, Stdin: &trace, Stdout: &said, Stderr: &said})
+			if code != 1 || !strings.Contains(said.String(), "--trace=hex") {
+				t.Errorf("style %s, %s: exit code %d, it said %q", style, locale, code, said.String())
+			}
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	for _, test := range []struct {
 		input string

@@ -111,8 +111,7 @@ func (m *material) credentials(now time.Time) (*Credentials, error) {
 		c.CAFile = strings.TrimPrefix(c.CAFile+", "+f.name, ", ")
 	}
 	if m.key == nil {
-		c.certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
-		return c, nil
+		return c.rootsAlone(), nil
 	}
 	key, err := m.key.privateKey()
 	if err != nil {
@@ -141,6 +140,12 @@ func (m *material) credentials(now time.Time) (*Credentials, error) {
 	}
 	c.warn(leaf, m.key, now)
 	return c, nil
+}
+
+// rootsAlone returns c without key and certificate.
+func (c *Credentials) rootsAlone() *Credentials {
+	none := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
+	return &Credentials{CAFile: c.CAFile, roots: c.roots, certificate: none}
 }
 
 // valid reports whether the certificate is valid at this time.

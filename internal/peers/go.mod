@@ -3,6 +3,7 @@ module iotwire/internal/peers
 go 1.26.0
 
 require (
+	github.com/at-wat/mqtt-go v0.19.4
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/mochi-mqtt/server/v2 v2.7.9
 	github.com/nats-io/nats-server/v2 v2.15.2

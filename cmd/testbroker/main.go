@@ -61,6 +61,11 @@ func run(p *cli.Process) cli.ExitCode {
 		command.Args = p.Args[1:]
 		return eval(&command)
 	}
+	if len(p.Args) > 0 && p.Args[0] == "advisor" {
+		command := *p
+		command.Args = p.Args[1:]
+		return advise(&command)
+	}
 	if slices.Contains(p.Args, "--aws") {
 		return runAWS(p)
 	}

@@ -19,7 +19,7 @@ type line struct {
 	net.Conn
 	trial  *trial
 	number int
-	raw    net.Conn
+	raw    *alertWatch // beneath TLS
 	came   time.Time
 
 	hello *tls.ClientHelloInfo // nil: none came
@@ -33,13 +33,13 @@ type line struct {
 }
 
 func newLine(t *trial, number int, conn net.Conn) *line {
-	l := &line{trial: t, number: number, raw: conn, came: time.Now()}
+	l := &line{trial: t, number: number, raw: &alertWatch{Conn: conn}, came: time.Now()}
 	config := t.tls.Clone()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		l.hello = hello
 		return nil, nil
 	}
-	l.Conn = tls.Server(conn, config)
+	l.Conn = tls.Server(l.raw, config)
 	return l
 }
 
@@ -59,7 +59,11 @@ func (l *line) serve() {
 	defer cancel()
 	secure := l.Conn.(*tls.Conn)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		l.note("TLS handshake failed: %v", err)
+		if alert := l.alertOf(err); alert != "" {
+			l.note("TLS alert: %s", alert)
+		} else {
+			l.note("TLS handshake failed: %v", err)
+		}
 		l.ends(false)
 		l.see(sight{kind: refused, err: err})
 		l.raw.Close()

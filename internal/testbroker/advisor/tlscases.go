@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"iotwire/mqtt/packet"
@@ -88,7 +87,7 @@ func distrust(b *bench, kind serverKind, what string, wantAlert bool) outcome {
 	if errors.As(s.err, &record) || s.line.hello == nil {
 		return t.missing("nothing can be said about %s", what)
 	}
-	alert := remoteAlert(s.err)
+	alert := s.line.alertOf(s.err)
 	switch {
 	case alert == "" && wantAlert:
 		return warn("it hung up on %s, but without a TLS alert", what)
@@ -98,27 +97,6 @@ func distrust(b *bench, kind serverKind, what string, wantAlert bool) outcome {
 		return fail("nothing can be said about %s: there was no handshake for another reason (TLS: %s)", what, alert)
 	}
 	return pass("it refused %s (TLS: %s)", what, alert)
-}
-
-// remoteAlert is the text of an alert that the program sent, or "".
-func remoteAlert(err error) string {
-	var operation *net.OpError
-	if errors.As(err, &operation) && operation.Op == "remote error" {
-		var alert tls.AlertError
-		if errors.As(operation.Err, &alert) {
-			return trimTLS(alert.Error())
-		}
-		return trimTLS(operation.Err.Error())
-	}
-	return ""
-}
-
-func trimTLS(text string) string {
-	const prefix = "tls: "
-	if len(text) > len(prefix) && text[:len(prefix)] == prefix {
-		return text[len(prefix):]
-	}
-	return text
 }
 
 // largePayload is the largest that AWS IoT Core passes on.

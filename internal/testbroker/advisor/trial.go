@@ -95,7 +95,7 @@ type trial struct {
 	ended   bool          // so nothing more is served
 	lines   []*line
 	exit    *exit
-	refused error // of the last handshake that failed
+	refused *sight // the last handshake that failed
 
 	// For the case's goroutine.
 	next int // sights that await has looked at
@@ -241,7 +241,7 @@ func (t *trial) see(s sight) {
 	t.mu.Lock()
 	t.sights = append(t.sights, s)
 	if s.kind == refused {
-		t.refused = s.err
+		t.refused = &s
 	}
 	t.mu.Unlock()
 	select {
@@ -332,21 +332,24 @@ func (t *trial) missing(what string, args ...any) outcome {
 	defer t.mu.Unlock()
 	switch {
 	case t.exit != nil && t.refused != nil:
-		return fail("%s: %s; the program ended with %s", what, handshakeProblem(t.refused), t.exit.how)
+		return fail("%s: %s; the program ended with %s", what, t.refused.handshakeProblem(), t.exit.how)
 	case t.exit != nil:
 		return fail("%s: the program ended with %s", what, t.exit.how)
 	case len(t.lines) == 0:
 		return fail("%s: the program did not connect", what)
 	case t.refused != nil:
-		return fail("%s: %s", what, handshakeProblem(t.refused))
+		return fail("%s: %s", what, t.refused.handshakeProblem())
 	}
 	return fail("%s", what)
 }
 
 // handshakeProblem is a failed handshake in a few words.
-func handshakeProblem(err error) string {
+func (s sight) handshakeProblem() string {
+	err := s.err
 	var record tls.RecordHeaderError
-	switch {
+	switch alert := s.line.alertOf(err); {
+	case alert != "":
+		return "it ended the TLS handshake: " + alert
 	case errors.As(err, &record) && record.RecordHeader[0]>>4 == byte(packet.CONNECT) && record.RecordHeader[0]&0xf == 0:
 		return "it sent CONNECT without TLS"
 	case errors.As(err, &record):

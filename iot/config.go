@@ -3,6 +3,7 @@ package iot
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -39,6 +40,10 @@ type Config struct {
 	// DialContext opens the TCP connection, for a tunnel or a proxy. Nil: a [net.Dialer]. The server's certificate has to
 	// be the endpoint's wherever it leads.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
+
+	// KeyLog, if not nil, gets the secrets of TLS connections in the format of NSS, by which Wireshark reads them, as
+	// [crypto/tls.Config.KeyLogWriter] does. Who has them can read all that the connections carry.
+	KeyLog io.Writer `json:"-"`
 
 	now func() time.Time // nil: time.Now
 }
@@ -81,6 +86,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 	if e.TLS {
 		d.credentials = c.Credentials
 		d.tls = tlsConfig(e, c.Credentials, d.now)
+		d.tls.KeyLogWriter = c.KeyLog
 		d.needALPN = aws && e.Port == 443
 	}
 	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,

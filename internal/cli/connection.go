@@ -27,6 +27,7 @@ type connection struct {
 	keepAlive, timeout        time.Duration
 	quiet                     bool
 	traceStyle, traceFile     string
+	page, pcap, keylog        string
 }
 
 func (o *connection) endpointOption() Option {
@@ -89,7 +90,11 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 		return iot.Endpoint{}, errors.New("--store needs --persistent: a clean session is not kept")
 	}
 	o.searched = t.Given("cert-dir")
-	return iot.ParseEndpoint(o.endpoint)
+	target, err := iot.ParseEndpoint(o.endpoint)
+	if err == nil && o.keylog != "" && !target.TLS {
+		err = errors.New("--keylog: mqtt:// has no TLS")
+	}
+	return target, err
 }
 
 // isAWS reports whether the limits of AWS IoT Core hold for target.
@@ -123,6 +128,9 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 			log.warn("%s", warning)
 		}
 		c.Credentials = credentials
+		if c.KeyLog, err = o.keyLog(log); err != nil {
+			return mqtt.Config{}, c, err
+		}
 	} else if address, err := netip.ParseAddr(target.Host); target.Host != "localhost" && (err != nil || !address.IsLoopback()) {
 		log.warn("mqtt:// sends everything in the clear; mqtts:// is encrypted")
 	}

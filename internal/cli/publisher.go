@@ -60,10 +60,9 @@ func (o *publisherOptions) table() *Table {
 			{"Connection", append([]Option{o.keepAliveOption()}, o.identityOptions()...)},
 			{"Output", []Option{
 				{Name: "json", Value: &o.json, Help: "one JSON object for each message on stdout"},
-				o.traceOption(),
-				o.traceFileOption(),
 				o.quietOption(),
 			}},
+			{"To see what travels", append([]Option{o.traceOption(), o.traceFileOption()}, o.recordingOptions()...)},
 		},
 		OneOf: []string{"message", "file", "lines", "empty"},
 		Notes: []string{
@@ -76,7 +75,7 @@ func (o *publisherOptions) table() *Table {
 }
 
 // Publisher is the program publisher. It returns when all is done, or when a signal ends it.
-func Publisher(p *Process) ExitCode {
+func Publisher(p *Process) (code ExitCode) {
 	var o publisherOptions
 	table := o.table()
 	if code, done := table.Parse(p); done {
@@ -101,12 +100,12 @@ func Publisher(p *Process) ExitCode {
 	cfg.Inflight = o.inflight
 	w := &watch{log: log, target: target, server: server, client: cfg.ClientID, patient: o.store != ""}
 	w.attach(&cfg)
-	trace, err := o.openTrace(p, log)
+	trace, err := o.openTrace(p, log, target.String())
 	if err != nil {
 		log.fail(err.Error())
 		return ExitLocal
 	}
-	defer trace.close()
+	defer trace.close(&code)
 	trace.attach(&cfg)
 	r := &publishing{
 		o:        &o,

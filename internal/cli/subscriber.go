@@ -53,7 +53,8 @@ func (o *subscriberOptions) table() *Table {
 				o.keepAliveOption(),
 				o.timeoutOption(),
 			}, o.identityOptions()...)},
-			{"Output", []Option{o.traceOption(), o.traceFileOption(), o.quietOption()}},
+			{"Output", []Option{o.quietOption()}},
+			{"To see what travels", append([]Option{o.traceOption(), o.traceFileOption()}, o.recordingOptions()...)},
 		},
 		Notes: []string{
 			"Payloads go to stdout: JSON laid out on lines of its own, other text as it is, other bytes as a hex dump. " +
@@ -68,7 +69,7 @@ func (o *subscriberOptions) table() *Table {
 }
 
 // Subscriber is the program subscriber. It returns when it was stopped, or cannot go on.
-func Subscriber(p *Process) ExitCode {
+func Subscriber(p *Process) (code ExitCode) {
 	var o subscriberOptions
 	table := o.table()
 	if code, done := table.Parse(p); done {
@@ -88,12 +89,12 @@ func Subscriber(p *Process) ExitCode {
 	}
 	w := &watch{log: log, target: target, server: server, client: cfg.ClientID}
 	w.attach(&cfg)
-	trace, err := o.openTrace(p, log)
+	trace, err := o.openTrace(p, log, target.String())
 	if err != nil {
 		log.fail(err.Error())
 		return ExitLocal
 	}
-	defer trace.close()
+	defer trace.close(&code)
 	trace.attach(&cfg)
 	r := &subscribing{
 		o:       &o,

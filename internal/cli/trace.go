@@ -24,23 +24,28 @@ func (o *connection) traceFileOption() Option {
 	return Option{Name: "trace-file", Metavar: "FILE", Value: &o.traceFile, Help: "write the trace here, over what was there"}
 }
 
-// tracer prints the packets of each connection, in both directions, with a reading of the bytes that shares nothing with
-// the client's own. A nil *tracer does nothing, and costs nothing.
+// tracer prints and records the packets of each connection, in both directions, with a reading of the bytes that shares
+// nothing with the client's own. A nil *tracer does nothing, and costs nothing.
 type tracer struct {
+	*recording
 	mu          sync.Mutex
+	shown       bool // printed, and not only recorded
 	layout      dissect.Layout
 	out         io.Writer // nil: the console
-	log         *console
 	file        *os.File
 	connections int
 }
 
-// openTrace returns the tracer that the options ask for, or nil.
-func (o *connection) openTrace(p *Process, log *console) (*tracer, error) {
-	if o.traceStyle == "" && o.traceFile == "" {
+// openTrace returns the tracer of connections to server that the options ask for, or nil.
+func (o *connection) openTrace(p *Process, log *console, server string) (*tracer, error) {
+	t := &tracer{shown: o.traceStyle != "" || o.traceFile != ""}
+	if !t.shown && o.page == "" && o.pcap == "" {
 		return nil, nil
 	}
-	t := &tracer{log: log}
+	var err error
+	if t.recording, err = o.openRecording(p, log, server); err != nil {
+		return nil, err
+	}
 	t.layout = dissect.Layout{
 		Style: map[string]dissect.Style{"brief": dissect.Brief, "why": dissect.Why, "hex": dissect.Hex}[o.traceStyle],
 		ASCII: !UTF8(p),
@@ -54,7 +59,7 @@ func (o *connection) openTrace(p *Process, log *console) (*tracer, error) {
 	if t.layout.Width == 0 {
 		t.layout.Width = 100
 	}
-	f, err := os.OpenFile(o.traceFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // payloads are nobody else's business
+	f, err := create(o.traceFile)
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +67,22 @@ func (o *connection) openTrace(p *Process, log *console) (*tracer, error) {
 	return t, nil
 }
 
-// close closes the trace file.
-func (t *tracer) close() {
-	if t != nil && t.file != nil {
+// close writes the page, and closes the files. If one could not be written, a code that says that all was done says so no
+// longer.
+func (t *tracer) close(code *ExitCode) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.file != nil {
 		t.file.Close()
+	}
+	if err := t.recording.close(); err != nil {
+		t.log.fail(err.Error())
+		if *code == ExitDone {
+			*code = ExitLocal
+		}
 	}
 }
 
@@ -85,12 +102,15 @@ func (t *tracer) attach(cfg *mqtt.Config) {
 		if t.connections++; t.connections > 1 {
 			t.print(fmt.Sprintf("# connection %d\n", t.connections))
 		}
-		return &tracedConn{Conn: conn, t: t, began: time.Now()}, nil
+		return &tracedConn{Conn: conn, t: t, began: time.Now(), record: t.begin(t.connections, conn)}, nil
 	}
 }
 
 // print writes one packet's lines in one write. Who closed the output does not want to know.
 func (t *tracer) print(text string) {
+	if !t.shown {
+		return
+	}
 	if t.out == nil {
 		t.log.print(strings.TrimSuffix(text, "\n"))
 		return
@@ -105,6 +125,7 @@ type tracedConn struct {
 	t       *tracer
 	began   time.Time
 	session dissect.Session // guarded by t.mu
+	record  record          // guarded by t.mu
 	closed  bool            // guarded by t.mu
 }
 
@@ -132,8 +153,16 @@ func (c *tracedConn) add(d dissect.Direction, b []byte) {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	for _, p := range c.session.Add(d, at, b) {
-		c.t.print(string(c.t.layout.Append(nil, &p)))
+		c.show(&p)
 	}
+}
+
+// show prints and records a packet.
+func (c *tracedConn) show(p *dissect.Packet) {
+	if c.t.shown {
+		c.t.print(string(c.t.layout.Append(nil, p)))
+	}
+	c.t.add(&c.record, p)
 }
 
 // Close prints what was cut short, and what waits for an answer.
@@ -142,9 +171,11 @@ func (c *tracedConn) Close() error {
 	if !c.closed {
 		c.closed = true
 		for _, p := range c.session.Close(time.Since(c.began)) {
-			c.t.print(string(c.t.layout.Append(nil, &p)))
+			c.show(&p)
 		}
-		if open := c.session.Unanswered(); open != "" {
+		open := c.session.Unanswered()
+		c.record.page.Close(open)
+		if open != "" {
 			c.t.print("# " + open + "\n")
 		}
 	}

@@ -86,16 +86,17 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 			return Header{}, 0, malformed(t, 4, "2.2.3", "Remaining Length goes on after its fourth byte")
 		}
 	}
-	limit := bodyLen[t]
+	limit := &bodyLen[t]
+	least := limit.min
 	if t == PUBLISH && flags&0b0110 != 0 {
-		limit.min = 5 // the packet identifier
+		least = 5 // the packet identifier
 	}
-	if length < limit.min || length > limit.max {
+	if length < least || length > limit.max {
 		want := "want"
 		if limit.max != limit.min {
 			want = "want at least"
 		}
-		return Header{}, 0, malformed(t, 1, limit.rule, "Remaining Length is %d, %s %d", length, want, limit.min)
+		return Header{}, 0, malformed(t, 1, limit.rule, "Remaining Length is %d, %s %d", length, want, least)
 	}
 	return Header{Type: t, Flags: flags, Len: length}, n, nil
 }

@@ -1,5 +1,7 @@
 package packet
 
+import "slices"
+
 //	fixed      | 0011 | DUP | QoS (2) | RETAIN | Remaining Length |     3.3.1
 //	variable   | topic name | packet identifier, if QoS > 0 |           3.3.2
 //	payload    | the message: what is left, may be nothing |            3.3.3
@@ -64,6 +66,7 @@ func AppendPublish(b []byte, p *Publish) ([]byte, error) {
 	if p.Retain {
 		first |= 1
 	}
+	b = slices.Grow(b, 5+length)
 	b = appendHeader(b, first, length)
 	b = appendField(b, p.Topic)
 	if p.QoS > 0 {

@@ -23,6 +23,10 @@ type Reader struct {
 	buf  []byte
 	r, w int // buf[r:w] was read from src and not yet returned
 
+	head Header // of the packet at r, and
+	at   int    // the size of that header, and
+	size int    // of the whole packet; 0: not read yet
+
 	rest  int // bytes of a packet above the limit that are still to come
 	quiet int // reads in a row after which less than a quarter of buf was in use
 	err   error
@@ -56,23 +60,18 @@ func (r *Reader) Next() (Header, []byte, error) {
 		r.rest -= n
 	}
 	for {
-		h, n, err := ParseHeader(r.buf[r.r:r.w])
-		if err != nil {
-			r.err = err
-			return Header{}, nil, err
+		if !r.peek() {
+			return Header{}, nil, r.err
 		}
-		if n > 0 {
-			size := n + h.Len
-			if size > r.max {
-				r.r += n
-				r.rest = h.Len
-				return h, nil, fmt.Errorf("%s of %d bytes, limit %d: %w", h.Type, size, r.max, ErrTooLarge)
-			}
-			if r.w-r.r >= size {
-				body := r.buf[r.r+n : r.r+size : r.r+size]
-				r.r += size
-				return h, body, nil
-			}
+		if size := r.size; size > r.max {
+			r.r += r.at
+			r.rest, r.size = r.head.Len, 0
+			return r.head, nil, fmt.Errorf("%s of %d bytes, limit %d: %w", r.head.Type, size, r.max, ErrTooLarge)
+		} else if size > 0 && size <= r.w-r.r {
+			body := r.buf[r.r+r.at : r.r+size : r.r+size]
+			r.r += size
+			r.size = 0
+			return r.head, body, nil
 		}
 		if err := r.fill(); err != nil {
 			return Header{}, nil, err
@@ -85,12 +84,29 @@ func (r *Reader) Ready() bool {
 	if r.err != nil {
 		return true
 	}
-	if r.rest > r.w-r.r {
-		return false
+	if r.rest > 0 {
+		if r.rest > r.w-r.r {
+			return false
+		}
+		b := r.buf[r.r+r.rest : r.w]
+		h, n, err := ParseHeader(b)
+		return err != nil || n > 0 && (n+h.Len > r.max || n+h.Len <= len(b))
 	}
-	b := r.buf[r.r+r.rest : r.w]
-	h, n, err := ParseHeader(b)
-	return err != nil || n > 0 && (n+h.Len > r.max || n+h.Len <= len(b))
+	return !r.peek() || r.size > r.max || r.size > 0 && r.size <= r.w-r.r
+}
+
+// peek reads the fixed header of the packet at r, if it has come. It returns false for a mistake in it, which is err.
+func (r *Reader) peek() bool {
+	if r.size > 0 || r.r == r.w {
+		return true
+	}
+	var err error
+	if r.head, r.at, err = ParseHeader(r.buf[r.r:r.w]); err != nil {
+		r.err = err
+	} else if r.at > 0 {
+		r.size = r.at + r.head.Len
+	}
+	return err == nil
 }
 
 // Partial reports whether Next would start inside a packet that has begun to come and is not complete.

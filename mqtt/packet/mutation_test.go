@@ -12,8 +12,9 @@ import (
 
 var mutations = flag.Int("mutations", 200_000, "how many packets TestMutations breaks")
 
-// TestMutations feeds the checks of the fuzz targets in this process: much faster than go test -fuzz, but blind to
-// coverage: it breaks packets of all kinds at random, and judges fixed header and body each for itself. -mutations=100000000 does more of it.
+// TestMutations feeds the checks of the fuzz targets in this process, much faster than go test -fuzz, but blind to
+// coverage: it breaks packets of all kinds at random, and judges fixed header and body each for itself.
+// -mutations=100000000 does more of it.
 func TestMutations(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	m := mutator{Rand: rand.New(rand.NewPCG(seed, 0))}

@@ -59,8 +59,9 @@ type Config struct {
 // or protocol of TLS, a CONNACK with code 1, 2, 4 or 5.
 //
 // If the server is AWS IoT Core: Check and CheckFilter are its limits, SubscribeBatch is 8, Inflight 100, MaxPacket fits
-// its largest message, MaxAttempts is 3, since it hangs up on a message that the policy does not allow, and Backoff keeps to one CONNECT a second: full jitter, 1 s at least, 2 min at most, starting
-// again after a connection of 30 s. For any other server these are left to package mqtt.
+// its largest message, MaxAttempts is 3, since it hangs up on a message that the policy does not allow, Resend is 5 s, since
+// it drops what comes too fast and Device Advisor asks for it, and Backoff keeps to one CONNECT a second: full jitter, 1 s
+// at least, 2 min at most, starting again after a connection of 30 s. For any other server these are left to package mqtt.
 //
 // The error matches [packet.ErrInvalid] or [ErrCredentials].
 func (c Config) MQTT() (mqtt.Config, error) {
@@ -98,6 +99,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 		m.Inflight = maxInflight
 		m.MaxPacket = maxPacket
 		m.MaxAttempts = maxAttempts
+		m.Resend = resend
 		m.Backoff = mqtt.Backoff{Min: time.Second, Max: 2 * time.Minute, Floor: time.Second, Stable: 30 * time.Second}
 	}
 	return m, nil

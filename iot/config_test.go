@@ -33,6 +33,9 @@ func TestConfigForAWS(t *testing.T) {
 		if diff := cmp.Diff(want, m.Backoff); diff != "" {
 			t.Errorf("%s: backoff %s", what, diff)
 		}
+		if m.Resend != 5*time.Second {
+			t.Errorf("%s: unanswered packets are sent again after %v, want 5 s", what, m.Resend)
+		}
 		if m.SubscribeBatch != 8 || m.Inflight != 100 || m.ClientID != "meter-7" || m.CleanSession {
 			t.Errorf("%s: batch %d, inflight %d, id %q, clean session %v", what, m.SubscribeBatch, m.Inflight, m.ClientID, m.CleanSession)
 		}
@@ -58,7 +61,7 @@ func TestConfigForAnotherBrokerHasNoLimitsOfAWS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Check != nil || m.CheckFilter != nil || m.SubscribeBatch != 0 || m.Inflight != 0 || m.MaxPacket != 0 || m.Backoff != (mqtt.Backoff{}) {
+	if m.Check != nil || m.CheckFilter != nil || m.SubscribeBatch != 0 || m.Inflight != 0 || m.MaxPacket != 0 || m.Resend != 0 || m.Backoff != (mqtt.Backoff{}) {
 		t.Errorf("%+v, want the defaults of package mqtt", m)
 	}
 	if !regexp.MustCompile(`^test-[0-9a-f-]{36}$`).MatchString(m.ClientID) || !m.CleanSession {

@@ -2,6 +2,7 @@ package iot
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"iotwire/mqtt"
@@ -22,6 +23,9 @@ const (
 
 	// maxAttempts is how often AWS IoT Core may hang up on a message before it is set aside. Twice may be chance.
 	maxAttempts = 3
+
+	// resend is how long a packet may stay unanswered on a live connection. Device Advisor allows 15 s.
+	resend = 5 * time.Second
 )
 
 // Check reports whether AWS IoT Core takes m. It closes the connection on a message that it does not take, so this is

@@ -373,7 +373,7 @@ func (j *judge) clientGot(e testbroker.Event) {
 
 // clientSent judges the client's conduct.
 func (j *judge) clientSent(e testbroker.Event) {
-	if e.Connection <= j.dead { // nobody listens any more
+	if e.Connection <= j.dead || e.Connection < j.connection { // what was under way in a connection that is given up
 		return
 	}
 	if e.Connection != j.connection { // rule 1

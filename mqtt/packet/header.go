@@ -52,8 +52,8 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	}
 	t, flags := Type(b[0]>>4), b[0]&0x0f
 	if t == PUBLISH {
-		if err := checkPublishFlags(flags); err != nil {
-			return Header{}, 0, err
+		if !validPublishFlags(flags) {
+			return Header{}, 0, publishFlagsError(flags)
 		}
 	} else if t == 0 || t == 15 {
 		return Header{}, 0, malformed(0, 0, "2.2.1", "packet type is %d, which is reserved%s", t, notMQTT(b))

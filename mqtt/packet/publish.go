@@ -18,16 +18,18 @@ type Publish struct {
 
 // ParsePublish reads the body of a PUBLISH whose fixed header had these flags. Topic and Payload are views into body.
 func ParsePublish(flags uint8, body []byte) (Publish, error) {
-	if err := checkPublishFlags(flags); err != nil {
-		return Publish{}, err
+	if !validPublishFlags(flags) {
+		return Publish{}, publishFlagsError(flags)
 	}
 	p := Publish{Dup: flags&0b1000 != 0, QoS: QoS(flags >> 1 & 3), Retain: flags&1 != 0}
 	topic, at, err := field(PUBLISH, body, 0, "MQTT-3.3.2-1", "topic name") // The topic name comes first.
 	if err != nil {
 		return Publish{}, err
 	}
-	if f, ok := checkTopic(topic, "MQTT-3.3.2-2"); !ok {
-		return Publish{}, f.in(PUBLISH, 2, "topic name")
+	if !plain(topic) {
+		if f, ok := checkTopic(topic, "MQTT-3.3.2-2"); !ok {
+			return Publish{}, f.in(PUBLISH, 2, "topic name")
+		}
 	}
 	p.Topic = topic
 	if p.QoS > 0 { // [MQTT-2.3.1-5] QoS 0 has no packet identifier.
@@ -49,16 +51,18 @@ func AppendPublish(b []byte, p *Publish) ([]byte, error) {
 	if p.QoS > QoS2 || p.QoS == 0 && (p.Dup || p.ID != 0) || p.QoS > 0 && p.ID == 0 {
 		return b, p.flagError()
 	}
-	if f, ok := checkTopic(p.Topic, "MQTT-3.3.2-2"); !ok {
-		return b, f.out(PUBLISH, 2, "topic name")
+	if !plain(p.Topic) {
+		if f, ok := checkTopic(p.Topic, "MQTT-3.3.2-2"); !ok {
+			return b, f.out(PUBLISH, 2, "topic name")
+		}
 	}
 	length := 2 + len(p.Topic) + len(p.Payload)
 	first := byte(PUBLISH)<<4 | byte(p.QoS)<<1
 	if p.QoS > 0 {
 		length += 2
 	}
-	if err := checkLength(PUBLISH, length); err != nil {
-		return b, err
+	if length > MaxRemainingLength {
+		return b, checkLength(PUBLISH, length)
 	}
 	if p.Dup {
 		first |= 0b1000
@@ -88,13 +92,15 @@ func (p *Publish) flagError() error {
 	return invalid(PUBLISH, 2+len(p.Topic), "MQTT-2.3.1-1", "packet identifier is 0, want 1 to 65535")
 }
 
-// checkPublishFlags holds the rules of section 3.3.1, for a fixed header that came.
-func checkPublishFlags(flags uint8) error {
-	if flags&0b0110 == 0b0110 { // [MQTT-3.3.1-4]
+// validPublishFlags holds the rules of section 3.3.1, for a fixed header that came.
+func validPublishFlags(flags uint8) bool {
+	return flags&0b0110 != 0b0110 && // [MQTT-3.3.1-4] There is no QoS 3.
+		flags&0b1110 != 0b1000 // [MQTT-3.3.1-2] DUP is 0 for QoS 0.
+}
+
+func publishFlagsError(flags uint8) error {
+	if flags&0b0110 == 0b0110 {
 		return malformed(PUBLISH, 0, "MQTT-3.3.1-4", "QoS is 3, want 0, 1 or 2")
 	}
-	if flags&0b1110 == 0b1000 { // [MQTT-3.3.1-2]
-		return malformed(PUBLISH, 0, "MQTT-3.3.1-2", "DUP is 1 at QoS 0, want 0")
-	}
-	return nil
+	return malformed(PUBLISH, 0, "MQTT-3.3.1-2", "DUP is 1 at QoS 0, want 0")
 }

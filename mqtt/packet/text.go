@@ -37,14 +37,20 @@ func illFormed(b []byte, i int) fault {
 // field cuts a string or binary field (a 16-bit length, then as many bytes) from body at byte at, and returns it with
 // the byte behind it. rule is the statement that asks for the field, for the error if it is not there.
 func field(t Type, body []byte, at int, rule, name string) (value []byte, next int, err error) {
+	if from := at + 2; from <= len(body) {
+		if end := from + int(body[at])<<8 + int(body[at+1]); end <= len(body) {
+			return body[from:end:end], end, nil
+		}
+	}
+	return nil, 0, fieldError(t, body, at, rule, name)
+}
+
+func fieldError(t Type, body []byte, at int, rule, name string) error {
 	if len(body)-at < 2 {
-		return nil, 0, malformed(t, len(body), rule, "the packet ends before the length of the %s", name)
+		return malformed(t, len(body), rule, "the packet ends before the length of the %s", name)
 	}
 	n := int(body[at])<<8 | int(body[at+1])
-	if left := len(body) - at - 2; n > left {
-		return nil, 0, malformed(t, at, "1.5.3", "length of the %s is %d, but %d bytes are left", name, n, left)
-	}
-	return body[at+2 : at+2+n : at+2+n], at + 2 + n, nil
+	return malformed(t, at, "1.5.3", "length of the %s is %d, but %d bytes are left", name, n, len(body)-at-2)
 }
 
 // textField is field for a UTF-8 encoded string.

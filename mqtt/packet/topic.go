@@ -8,7 +8,11 @@ import (
 // ValidTopic reports whether t may be the topic name of a message (section 4.7): at least one character, at most
 // 65 535 bytes, UTF-8 without U+0000, and no wildcards. The error is an *[Error] that matches [ErrInvalid].
 func ValidTopic(t string) error {
-	if f, ok := checkTopic([]byte(t), "MQTT-4.7.1-1"); !ok {
+	b := []byte(t)
+	if plain(b) {
+		return nil
+	}
+	if f, ok := checkTopic(b, "MQTT-4.7.1-1"); !ok {
 		return f.out(0, 0, "topic name")
 	}
 	return nil
@@ -27,9 +31,6 @@ func ValidFilter(f string) error {
 func checkTopic(b []byte, wildcard string) (f fault, ok bool) {
 	if f, ok := checkSize(b); !ok {
 		return f, false
-	}
-	if plain(b) {
-		return fault{}, true
 	}
 	for i := 0; i < len(b); {
 		c := b[i]
@@ -52,33 +53,28 @@ func checkTopic(b []byte, wildcard string) (f fault, ok bool) {
 	return fault{}, true
 }
 
-// plain reports whether b, looked at eight bytes at a time, is nothing but U+0001 to U+007F without wildcards: as good as
-// every topic name is. Shorter ones are for checkTopic.
+// plain reports whether b is eight bytes or more, all of them U+0001 to U+007F and no wildcards, as most topic names
+// are: checkTopic would find nothing. It looks at eight at a time.
 func plain(b []byte) bool {
-	const (
-		each = 0x01_01_01_01_01_01_01_01
-		high = 0x80 * each
-	)
-	if len(b) < 8 {
+	if len(b) < 8 || len(b) > maxString {
 		return false
 	}
-	for i := 0; ; i += 8 {
-		last := i >= len(b)-8
-		if last {
-			i = len(b) - 8
-		}
-		w := b[i : i+8 : i+8]
-		x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
-			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
-		// A byte below 0x80 less one has its highest bit set if it was 0. What a 0 borrows from the byte above it does not
-		// matter: there is one.
-		if (x|(x-each)|((x^'+'*each)-each)|((x^'#'*each)-each))&high != 0 {
-			return false
-		}
-		if last {
-			return true
-		}
+	found := notPlain(b[len(b)-8:])
+	for ; len(b) > 8; b = b[8:] {
+		found |= notPlain(b)
 	}
+	return found&0x80_80_80_80_80_80_80_80 == 0
+}
+
+// notPlain sets the highest bit of a byte of its result if, and with one exception only if, that one of the first eight
+// of b is above U+007F, U+0000 or a wildcard. A byte below 0x80 less one has its highest bit set if it was 0; it may
+// also have it because of what a 0 below has borrowed: the exception.
+func notPlain(b []byte) uint64 {
+	const each = 0x01_01_01_01_01_01_01_01
+	x := uint64(b[7])<<56 | uint64(b[6])<<48 | uint64(b[5])<<40 | uint64(b[4])<<32 |
+		uint64(b[3])<<24 | uint64(b[2])<<16 | uint64(b[1])<<8 | uint64(b[0])
+	wildcard := (x | each*('+'^'#')) ^ each*'+' // 0 for both: they differ in one bit
+	return x | (x - each) | (wildcard - each)
 }
 
 // checkFilter goes over a topic filter once.

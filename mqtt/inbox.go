@@ -11,6 +11,7 @@ const maxRoutes = 1024
 // routing brings received messages to Subscriptions. The lock of the Client guards it.
 type routing struct {
 	routes map[string]*route // by topic name; bounded, and made anew when a Subscription comes or goes
+	last   *route            // the one that was found last: a message often has the topic of the one before
 	bytes  int               // in all inboxes, and in the hands of message loops
 	limit  int
 	roomy  chan struct{} // capacity 1: a reader that pauses may go on
@@ -24,7 +25,11 @@ type route struct {
 
 // find returns the route of a topic.
 func (r *routing) find(topic []byte, wishes []*wish) *route {
+	if r.last != nil && r.last.topic == string(topic) {
+		return r.last
+	}
 	if to := r.routes[string(topic)]; to != nil {
+		r.last = to
 		return to
 	}
 	to := &route{topic: string(topic)}
@@ -37,7 +42,14 @@ func (r *routing) find(topic []byte, wishes []*wish) *route {
 		clear(r.routes)
 	}
 	r.routes[to.topic] = to
+	r.last = to
 	return to
+}
+
+// forget makes find look at the wishes again.
+func (r *routing) forget() {
+	clear(r.routes)
+	r.last = nil
 }
 
 // fits reports whether size more bytes may wait. One message always may.
@@ -72,17 +84,44 @@ type entry struct {
 
 func (in *inbox) len() int { return len(in.entries) - in.head }
 
-func (in *inbox) add(e entry, payload []byte) {
-	e.from = len(in.buf)
+// add adds an entry, to be filled in, for a message with this payload.
+func (in *inbox) add(payload []byte) *entry {
+	if in.head > 64 && in.head > len(in.entries)/2 {
+		in.compact()
+	}
+	from := len(in.buf)
 	in.buf = append(in.buf, payload...)
-	e.to = len(in.buf)
-	in.entries = append(in.entries, e)
+	in.entries = append(in.entries, entry{from: from, to: len(in.buf)})
+	return &in.entries[len(in.entries)-1]
 }
 
-// next takes the first entry.
-func (in *inbox) next() (e entry, payload []byte) {
-	e = in.entries[in.head]
-	in.entries[in.head] = entry{}
+// addCopy adds an entry like e.
+func (in *inbox) addCopy(e *entry, payload []byte) {
+	to := in.add(payload)
+	from, end := to.from, to.to
+	*to = *e
+	to.from, to.to = from, end
+}
+
+// compact gives up the room of the entries that were taken.
+func (in *inbox) compact() {
+	start := len(in.buf)
+	if in.len() > 0 {
+		start = in.entries[in.head].from
+	}
+	in.buf = in.buf[:copy(in.buf, in.buf[start:])]
+	left := copy(in.entries, in.entries[in.head:])
+	clear(in.entries[left:])
+	in.entries, in.head = in.entries[:left], 0
+	for i := range in.entries {
+		in.entries[i].from -= start
+		in.entries[i].to -= start
+	}
+}
+
+// next takes the first entry. It and its payload are good until something is added, or the inbox is reset.
+func (in *inbox) next() (e *entry, payload []byte) {
+	e = &in.entries[in.head]
 	in.head++
 	return e, in.buf[e.from:e.to:e.to]
 }
@@ -92,6 +131,7 @@ func (in *inbox) reset() {
 	if in.use.outgrown(len(in.buf), cap(in.buf)) || in.use.outgrown(len(in.entries), cap(in.entries)) {
 		in.buf, in.entries = nil, nil
 	}
+	clear(in.entries) // of pointers
 	in.entries, in.head, in.buf = in.entries[:0], 0, in.buf[:0]
 }
 
@@ -127,7 +167,7 @@ func (in *inbox) putBack(b *inbox) {
 	for _, from := range []*inbox{b, in} {
 		for from.len() > 0 {
 			e, payload := from.next()
-			all.add(e, payload)
+			all.addCopy(e, payload)
 		}
 	}
 	*in = all

@@ -68,7 +68,7 @@ func (c *Client) Subscribe(filter string, q QoS) (*Subscription, error) {
 
 // rewish goes on after a change of wishes. The lock is held.
 func (c *Client) rewish() {
-	clear(c.routing.routes)
+	c.routing.forget()
 	c.session.dirty = true
 	c.session.reconcile()
 	c.routing.mayGoOn()
@@ -139,11 +139,11 @@ func (s *Subscription) wake() {
 
 // put adds a message to the inbox. The lock is held.
 func (s *Subscription) put(p *packet.Publish, topic string, a *arrival) {
-	e := entry{topic: topic, qos: p.QoS, retain: p.Retain, dup: p.Dup, arrival: a}
+	e := s.inbox.add(p.Payload)
+	e.topic, e.qos, e.retain, e.dup = topic, p.QoS, p.Retain, p.Dup
 	if a != nil {
-		e.gen = a.gen
+		e.arrival, e.gen = a, a.gen
 	}
-	s.inbox.add(e, p.Payload)
 	s.c.routing.bytes += len(p.Payload) + entryCost
 	if !s.touched {
 		s.touched = true
@@ -192,7 +192,7 @@ type loop struct {
 	batch inbox
 	cost  int // what batch counts for
 	m     Message
-	e     entry
+	e     *entry // that of m, in batch
 	busy  bool // the body runs
 }
 
@@ -211,7 +211,9 @@ func (l *loop) next(ctx context.Context) error {
 	}
 	e, payload := l.batch.next()
 	l.e = e
-	l.m = Message{Topic: e.topic, Payload: payload, QoS: e.qos, Retain: e.retain, Dup: e.dup, client: l.s.c, arrival: e.arrival, gen: e.gen}
+	m := &l.m // field by field: a whole Message would be made and then copied
+	m.Topic, m.Payload, m.QoS, m.Retain, m.Dup = e.topic, payload, e.qos, e.retain, e.dup
+	m.client, m.arrival, m.gen, m.held = l.s.c, e.arrival, e.gen, false
 	return nil
 }
 
@@ -227,7 +229,7 @@ func (l *loop) fetch(ctx context.Context) error {
 				s.inbox, l.batch = l.batch, s.inbox
 			} else {
 				e, payload := s.inbox.next()
-				l.batch.add(e, payload)
+				l.batch.addCopy(e, payload)
 				if s.inbox.len() == 0 {
 					s.inbox.reset()
 				} else {
@@ -279,11 +281,13 @@ func (l *loop) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.loops--
-	if a := l.e.arrival; l.busy && !l.m.held && (a == nil || a.gen == l.e.gen && !a.acked) {
-		// The body panicked: its message goes to the next loop.
-		var current inbox
-		current.add(l.e, l.m.Payload)
-		l.batch.putBack(&current)
+	if l.busy && !l.m.held {
+		if a := l.e.arrival; a == nil || a.gen == l.e.gen && !a.acked {
+			// The body panicked: its message goes to the next loop.
+			var current inbox
+			current.addCopy(l.e, l.batch.buf[l.e.from:l.e.to])
+			l.batch.putBack(&current)
+		}
 	}
 	if l.batch.len() > 0 {
 		if s.closed.Load() {

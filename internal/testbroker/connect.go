@@ -85,7 +85,6 @@ func (c *connection) connect(h packet.Header, body []byte) error {
 		s = b.newSession(c.clientID)
 	}
 	s.clean = connect.CleanSession
-	s.connection, c.session = c, s
 	s.guard = guard
 	s.stay()
 
@@ -108,6 +107,7 @@ func (c *connection) connect(h packet.Header, body []byte) error {
 			guard.Connected()
 		}
 	}
+	s.connection, c.session = c, s // from now on messages go to the client
 	if c.patience = keepAlive * 3 / 2; c.patience == 0 {
 		c.timer.Stop()
 	} else {

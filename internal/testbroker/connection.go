@@ -57,13 +57,13 @@ type connection struct {
 	will     *message // until it is published or deleted
 	patience time.Duration
 	timer    *time.Timer // connect time-out, then keep alive
-	delayed  int         // PUBACKs that wait for Config.AckDelay
-	out      []byte      // to be written
-	replies  int         // bytes of out that answer the client's own packets
-	ended    bool        // nothing more is handled or put into out
-	aborted  bool        // nothing more is written either
-	reset    bool        // closed with RST
-	why      error       // it ended
+	delayed  []delayedAck
+	out      []byte // to be written
+	replies  int    // bytes of out that answer the client's own packets
+	ended    bool   // nothing more is handled or put into out
+	aborted  bool   // nothing more is written either
+	reset    bool   // closed with RST
+	why      error  // it ended
 }
 
 // serve runs the connection to its end.
@@ -238,13 +238,12 @@ func (c *connection) write() {
 			return
 		}
 		c.signal(c.room)
-		if _, err := c.conn.Write(out); err != nil {
+		if err := pace.write(c.conn, out, c.gone); err != nil {
 			b.mu.Lock()
 			c.abort(err)
 			b.mu.Unlock()
 			return
 		}
-		pace.spend(len(out), c.gone)
 		if spare = out; cap(out) > keepBuffer {
 			spare = nil
 		}

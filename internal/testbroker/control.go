@@ -32,7 +32,7 @@ func (b *Broker) Stats() Stats {
 		Dropped:       b.dropped,
 	}
 	for _, s := range b.sessions {
-		stats.Queued += len(s.queue) - s.head
+		stats.Queued += s.queued()
 		stats.Inflight += len(s.inflight)
 	}
 	return stats

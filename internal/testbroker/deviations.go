@@ -14,7 +14,11 @@ type Deviations struct {
 	// NeverDup has DUP 0 in a message that is sent again, against [MQTT-3.3.1-1].
 	NeverDup bool
 
-	// ReplayRate bounds how many of the messages that waited for a client it is sent in a second when it returns. 0: no
-	// bound.
+	// NoQoS2 closes the connection of a client that sends PUBREC, PUBREL or PUBCOMP. A PUBLISH with QoS 2 is for a Guard to
+	// refuse.
+	NoQoS2 bool
+
+	// ReplayRate bounds how many of the messages that waited for a client it is sent in a second when it returns, along
+	// with new ones. 0: no bound.
 	ReplayRate int
 }

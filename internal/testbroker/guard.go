@@ -18,7 +18,8 @@ type Guard struct {
 	// KeepAlive is the keep alive time in place of the one in CONNECT. 0: that one.
 	KeepAlive time.Duration
 
-	// Connected is called before CONNACK is sent, when an earlier connection of the client identifier has ended.
+	// Connected is called before CONNACK and all messages to the client, when an earlier connection of its identifier has
+	// ended.
 	Connected func()
 
 	// Publish decides on a PUBLISH from the client. unacknowledged is the number of QoS 1 messages whose PUBACK waits for

@@ -1,6 +1,9 @@
 package testbroker
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // pace bounds bytes in a second: it is a bucket that holds a second's worth of them. The zero value has no bound.
 type pace struct {
@@ -30,4 +33,24 @@ func (p *pace) spend(n int, gone <-chan struct{}) {
 	case <-timer.C:
 	case <-gone:
 	}
+}
+
+// paceChunk is what is written at once where there is a bound.
+const paceChunk = 16 << 10
+
+// write is w.Write at this pace.
+func (p *pace) write(w io.Writer, b []byte, gone <-chan struct{}) error {
+	if p.rate <= 0 {
+		_, err := w.Write(b)
+		return err
+	}
+	for len(b) > 0 {
+		chunk := b[:min(len(b), paceChunk)]
+		b = b[len(chunk):]
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+		p.spend(len(chunk), gone)
+	}
+	return nil
 }

@@ -13,6 +13,9 @@ import (
 // [MQTT-4.8.0-1].
 func (c *connection) receive(h packet.Header, body []byte) error {
 	c.observeReceived(h, body)
+	if c.broker.config.Deviations.NoQoS2 && h.Type >= packet.PUBREC && h.Type <= packet.PUBCOMP {
+		return fmt.Errorf("%v, and there is no QoS 2 here", h.Type)
+	}
 	switch h.Type {
 	case packet.PUBLISH:
 		p, err := packet.ParsePublish(h.Flags, body)
@@ -79,7 +82,7 @@ func (c *connection) receivePublish(p *packet.Publish) error {
 	}
 	if c.guard != nil && c.guard.Publish != nil {
 		message := *p // so that p itself need not be on the heap
-		verdict, err := c.guard.Publish(&message, c.delayed)
+		verdict, err := c.guard.Publish(&message, len(c.delayed))
 		if err != nil || verdict == Ignore {
 			return err
 		}
@@ -123,20 +126,35 @@ func (c *connection) acknowledge(p *packet.Publish) {
 	c.reply(start)
 }
 
+// delayedAck is a PUBACK that waits for Config.AckDelay.
+type delayedAck struct {
+	id  uint16
+	due time.Time
+}
+
 // acknowledgeLater answers a QoS 1 PUBLISH after Config.AckDelay, if the connection still lasts then.
 func (c *connection) acknowledgeLater(id uint16) {
-	c.delayed++
-	time.AfterFunc(c.broker.config.AckDelay, func() {
-		c.broker.mu.Lock()
-		defer c.broker.mu.Unlock()
-		c.delayed--
-		if c.ended {
+	delay := c.broker.config.AckDelay
+	c.delayed = append(c.delayed, delayedAck{id, time.Now().Add(delay)})
+	if len(c.delayed) == 1 {
+		time.AfterFunc(delay, c.acknowledgeDue)
+	}
+}
+
+// acknowledgeDue sends the PUBACKs whose time has come, in the order of the messages [MQTT-4.6.0-2].
+func (c *connection) acknowledgeDue() {
+	c.broker.mu.Lock()
+	defer c.broker.mu.Unlock()
+	for !c.ended && len(c.delayed) > 0 {
+		if wait := time.Until(c.delayed[0].due); wait > 0 {
+			time.AfterFunc(wait, c.acknowledgeDue)
 			return
 		}
 		start := len(c.out)
-		c.out, _ = packet.AppendPuback(c.out, &packet.Puback{ID: id})
+		c.out, _ = packet.AppendPuback(c.out, &packet.Puback{ID: c.delayed[0].id})
 		c.reply(start)
-	})
+		c.delayed = c.delayed[1:]
+	}
 }
 
 // receivePubrel ends the delivery of a QoS 2 message from the client; an unknown identifier, which a client repeats

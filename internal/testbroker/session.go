@@ -32,9 +32,9 @@ type session struct {
 
 	received map[uint16]struct{} // QoS 2 messages from the client, between PUBLISH and PUBREL
 
-	stored    int       // messages that were there when the client returned, and are still to be sent
-	replayAt  time.Time // when the next of them may be sent
-	replaying bool      // pump will be called then
+	stored    []delivery // what waited when the client returned and goes at Deviations.ReplayRate
+	replayAt  time.Time  // when the next of them may be sent
+	replaying bool       // pump will be called then
 
 	matched    uint64     // the last routing that found this session
 	matchedQoS packet.QoS // with this QoS
@@ -97,9 +97,12 @@ func (s *session) stay() {
 	}
 }
 
+// queued is the number of messages that wait to be sent.
+func (s *session) queued() int { return len(s.stored) + len(s.queue) - s.head }
+
 // full reports whether the queue takes no further message.
 func (s *session) full() bool {
-	return len(s.queue)-s.head >= s.broker.config.QueueMessages || s.queueBytes >= s.broker.config.QueueBytes
+	return s.queued() >= s.broker.config.QueueMessages || s.queueBytes >= s.broker.config.QueueBytes
 }
 
 // enqueue adds a message to the session [MQTT-4.5.0-1] and sends what can be sent.
@@ -125,33 +128,36 @@ func (s *session) resume() {
 		s.sendPubrel(d.id)
 	}
 	s.resend = slices.Clone(s.sent)
-	s.stored = len(s.resend) + len(s.queue) - s.head
+	if s.broker.config.Deviations.ReplayRate > 0 {
+		s.stored = append(s.stored, s.queue[s.head:]...)
+		s.queue, s.head = nil, 0
+	}
 	s.pump()
 }
 
-// replay reports whether the next message may be sent now: those that waited for the client go at
-// Deviations.ReplayRate. If it may not, pump is called again when it may.
+// replay reports whether a message that waited for the client may be sent now. If it may not, pump is called again when
+// it may.
 func (s *session) replay() bool {
 	rate := s.broker.config.Deviations.ReplayRate
-	if rate <= 0 || s.stored == 0 {
+	if rate <= 0 {
 		return true
 	}
 	now := time.Now()
-	if wait := s.replayAt.Sub(now); wait > 0 {
-		if !s.replaying {
-			s.replaying = true
-			time.AfterFunc(wait, func() {
-				s.broker.mu.Lock()
-				defer s.broker.mu.Unlock()
-				s.replaying = false
-				s.pump()
-			})
-		}
-		return false
+	wait := s.replayAt.Sub(now)
+	if wait <= 0 {
+		s.replayAt = now.Add(time.Second / time.Duration(rate))
+		return true
 	}
-	s.stored--
-	s.replayAt = now.Add(time.Second / time.Duration(rate))
-	return true
+	if !s.replaying {
+		s.replaying = true
+		time.AfterFunc(wait, func() {
+			s.broker.mu.Lock()
+			defer s.broker.mu.Unlock()
+			s.replaying = false
+			s.pump()
+		})
+	}
+	return false
 }
 
 // pump sends messages while the client may be sent more and the outgoing buffer has room.
@@ -174,24 +180,33 @@ func (s *session) pump() {
 		}
 		s.send(d, !config.Deviations.NeverDup) // [MQTT-3.3.1-1] DUP is 1.
 	}
-	for s.head < len(s.queue) && len(s.inflight) < config.Inflight && len(c.out) < config.OutgoingBytes && s.replay() {
+	room := func() bool { return len(s.inflight) < config.Inflight && len(c.out) < config.OutgoingBytes }
+	for len(s.stored) > 0 && room() && s.replay() {
+		d := s.stored[0]
+		s.stored[0] = delivery{}
+		s.stored = s.stored[1:]
+		s.start(d)
+	}
+	for s.head < len(s.queue) && room() {
 		d := s.queue[s.head]
 		s.queue[s.head] = delivery{}
 		if s.head++; s.head == len(s.queue) {
 			s.queue, s.head = s.queue[:0], 0
-			if cap(s.queue) > 64 { // a long absence leaves no memory in use
-				s.queue = nil
-			}
 		}
-		s.queueBytes -= d.size()
-		if !c.mayHave(d.packet(false)) {
-			continue
-		}
-		d.id = s.newID()
-		s.inflight[d.id] = &d
-		s.sent = append(s.sent, &d)
-		s.send(&d, false)
+		s.start(d)
 	}
+}
+
+// start sends a message for the first time.
+func (s *session) start(d delivery) {
+	s.queueBytes -= d.size()
+	if !s.connection.mayHave(d.packet(false)) {
+		return
+	}
+	d.id = s.newID()
+	s.inflight[d.id] = &d
+	s.sent = append(s.sent, &d)
+	s.send(&d, false)
 }
 
 // newID returns a packet identifier that is not in use [MQTT-2.3.1-4]. There is one: Inflight is below 65 536.

@@ -43,11 +43,11 @@ func (c *client) arn(resource string) string {
 
 // closing is the error that ends a client's connection.
 type closing struct {
-	reason  string // as $aws/events and the log name it: AUTH_ERROR, CLIENT_ERROR
-	details string
+	reason string // as $aws/events and the log name it: AUTH_ERROR, CLIENT_ERROR
+	line   Entry  // the log line that says why
 }
 
-func (c *closing) Error() string { return c.details }
+func (c *closing) Error() string { return c.line.Details }
 
 // The reasons why AWS says that a connection ended, and whether the will was sent then.
 const (

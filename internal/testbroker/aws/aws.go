@@ -114,7 +114,8 @@ type Core struct {
 	config   Config
 	registry *registry
 	server   tls.Certificate
-	stop     chan struct{} // ends watch
+	stop     func() // ends watch
+	ended    <-chan struct{}
 	stopped  sync.WaitGroup
 
 	mu      sync.Mutex // taken after the broker's
@@ -136,10 +137,11 @@ func New(config Config) (*Core, error) {
 	}
 	c := &Core{
 		config:  config,
-		stop:    make(chan struct{}),
 		live:    make(map[*client]struct{}),
 		records: make(map[string]*record),
 	}
+	ended := make(chan struct{})
+	c.ended, c.stop = ended, sync.OnceFunc(func() { close(ended) })
 	var err error
 	if c.Certificates, err = fill(config.Dir, config.Hosts); err != nil {
 		return nil, err
@@ -169,6 +171,7 @@ func (c *Core) brokerConfig() testbroker.Config {
 		ParentUnmatched: true,
 		RetainedExactly: true,
 		NeverDup:        true,
+		NoQoS2:          true,
 		ReplayRate:      replayRate,
 	}
 	b.Guard = c.guard
@@ -185,7 +188,7 @@ func (c *Core) brokerConfig() testbroker.Config {
 
 // Close closes the listeners and all connections, and returns once nothing of the Core is running any more.
 func (c *Core) Close() {
-	close(c.stop)
+	c.stop()
 	c.Broker.Close()
 	c.stopped.Wait()
 }

@@ -118,15 +118,16 @@ func (k *client) connected() {
 
 // mistake logs what the client did wrong, and returns the error that ends its connection.
 func (k *client) mistake(e Entry, why error) error {
-	k.core.config.Log(e.fail(reasonClient, why.Error()))
-	return &closing{clientError, why.Error()}
+	e = e.fail(reasonClient, why.Error())
+	k.core.config.Log(e)
+	return &closing{clientError, e}
 }
 
 // deny is mistake for what the policies do not allow.
 func (k *client) deny(e Entry, action policy.Action, resource string, d policy.Decision) error {
 	e = k.denied(e, action, resource, d)
 	k.core.config.Log(e)
-	return &closing{authError, e.Details}
+	return &closing{authError, e}
 }
 
 var errQoS2 = errors.New("QoS 2, which AWS does not have: use QoS 1")
@@ -285,7 +286,6 @@ func (k *client) ended(end testbroker.End, why error, will *packet.Publish) bool
 	delete(c.live, k)
 	c.mu.Unlock()
 
-	var told *closing
 	reason := map[testbroker.End]string{
 		testbroker.Disconnected: clientInitiated,
 		testbroker.Lost:         connectionLost,
@@ -294,17 +294,21 @@ func (k *client) ended(end testbroker.End, why error, will *packet.Publish) bool
 		testbroker.Dropped:      serverInitiated,
 		testbroker.Mistaken:     clientError,
 	}[end]
-	if errors.As(why, &told) {
-		reason = told.reason
-	} else {
+	var told *closing
+	if !errors.As(why, &told) {
 		k.begin()
 	}
 	e := k.entry("Disconnect")
 	switch {
-	case end == testbroker.Mistaken && reason == authError:
-		e = e.fail(reasonAuthorization, why.Error())
+	case told != nil:
+		reason = told.reason
+		e = e.fail(told.line.Reason, told.line.Details)
+		e.Action, e.Resource, e.WouldAllow = told.line.Action, told.line.Resource, told.line.WouldAllow
 	case end == testbroker.Mistaken:
 		e = e.fail(reasonClient, why.Error())
+	case end == testbroker.TakenOver:
+		e = e.succeed()
+		e.Reason, e.Details = "DUPLICATE_CLIENT_ID", why.Error()
 	case why != nil:
 		e = e.succeed()
 		e.Details = why.Error()

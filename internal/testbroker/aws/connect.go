@@ -120,7 +120,7 @@ func (k *client) refuse(e Entry) error {
 			c.Broker.Publish(topic, payload, packet.QoS1, false)
 		}
 	}
-	err := &closing{authError, e.Details}
+	err := &closing{authError, e}
 	if c.config.Explain {
 		return &testbroker.Refusal{Code: packet.RefusedUnauthorized, Err: err}
 	}

@@ -2,6 +2,8 @@ package aws
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"iotwire/internal/testbroker/policy"
@@ -16,17 +18,17 @@ func (c *Core) watch() {
 	defer ticker.Stop()
 	for {
 		select {
-		case <-c.stop:
+		case <-c.ended:
 			return
 		case <-ticker.C:
 		}
-		c.refresh()
 		c.mu.Lock()
-		clients := make([]*client, 0, len(c.live))
-		for k := range c.live {
-			clients = append(clients, k)
-		}
+		clients := slices.Collect(maps.Keys(c.live))
 		c.mu.Unlock()
+		if len(clients) == 0 {
+			continue
+		}
+		c.refresh()
 		for _, k := range clients {
 			if why := k.recheck(); why != nil {
 				k.connection.Close(why)
@@ -52,15 +54,19 @@ func (k *client) recheck() error {
 	if now == before {
 		return nil
 	}
-	if now == nil {
-		return &closing{authError, fmt.Sprintf("the certificate %s is no longer registered", k.principal)}
-	}
-	if now.status != active {
-		return &closing{authError, fmt.Sprintf("the certificate %s is %s now", k.principal, now.status)}
+	if now == nil || now.status != active {
+		k.begin()
+		what := "no longer registered"
+		if now != nil {
+			what = string(now.status) + " now"
+		}
+		return &closing{authError, k.entry("Disconnect").fail(reasonAuthorization, fmt.Sprintf("the certificate %s is %s", k.principal, what))}
 	}
 	k.place(now)
+	k.begin()
 	if e, ok := k.authorizeConnect(); !ok {
-		return &closing{authError, "the policies have changed: " + e.Details}
+		e.Details = "the policies have changed: " + e.Details
+		return &closing{authError, e}
 	}
 	return nil
 }

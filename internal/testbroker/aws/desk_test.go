@@ -1,13 +1,16 @@
 package aws
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,10 +69,11 @@ func (d *desk) allow(statements ...string) {
 }
 
 const (
-	mayConnect     = `{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}`
-	maySend        = `{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}`
-	maySubscribeTo = `{"Effect": "Allow", "Action": "iot:Subscribe", "Resource": "*"}`
-	mayReceive     = `{"Effect": "Allow", "Action": "iot:Receive", "Resource": "*"}`
+	allowConnect   = `{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}`
+	allowPublish   = `{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}`
+	allowRetain    = `{"Effect": "Allow", "Action": "iot:RetainPublish", "Resource": "*"}`
+	allowSubscribe = `{"Effect": "Allow", "Action": "iot:Subscribe", "Resource": "*"}`
+	allowReceive   = `{"Effect": "Allow", "Action": "iot:Receive", "Resource": "*"}`
 )
 
 // lines returns what the log says since the last call, one line each: event, status and what follows.
@@ -91,11 +95,34 @@ func (d *desk) lines() string {
 	return b.String()
 }
 
-// wantLines compares the log since the last call.
+// wantLines compares the log since the last call. In want "~" stands for the account.
 func (d *desk) wantLines(want ...string) {
 	d.t.Helper()
-	if got := d.lines(); got != strings.Join(want, "\n")+"\n" {
-		d.t.Errorf("log:\n%swant:\n%s", got, strings.Join(want, "\n"))
+	text := strings.ReplaceAll(strings.Join(append(want, ""), "\n"), "~", "arn:aws:iot:us-east-1:123456789012:")
+	if got := d.lines(); got != text {
+		d.t.Errorf("log:\n%swant:\n%s", got, text)
+	}
+}
+
+// details returns the details of the refusals in the log since the last call.
+func (d *desk) details() (all []string) {
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.log {
+		if e.Failed() && e.EventType != "Disconnect" {
+			all = append(all, e.Details)
+		}
+	}
+	d.log = nil
+	return all
+}
+
+// wantDetails compares them.
+func (d *desk) wantDetails(want ...string) {
+	d.t.Helper()
+	if got := d.details(); !slices.Equal(got, want) {
+		d.t.Errorf("details:\n%q, want\n%q", got, want)
 	}
 }
 
@@ -192,47 +219,87 @@ func (w *wire) wantSilence() {
 	}
 }
 
-func TestEmptyDirectoryBecomesARegistry(t *testing.T) {
-	onDesk(t, Config{}, func(t *testing.T, d *desk) {
-		for name, mode := range map[string]os.FileMode{"private.key": 0o600, "cert.pem": 0o644, "AmazonRootCA1.pem": 0o644, "policy.json": 0o644, "thing.json": 0o644} {
-			info, err := os.Stat(filepath.Join(d.dir, name))
-			if err != nil || info.Mode().Perm() != mode {
-				t.Errorf("%s: %v %v, want mode %o", name, info, err, mode)
-			}
-		}
-		w := d.join("c1")
-		w.send(packet.AppendSubscribe(nil, &packet.Subscribe{ID: 1, Requests: packet.Requests{}.Add("a/b", 1)}))
-		w.want(packet.AppendSuback(nil, &packet.Suback{ID: 1, Codes: []byte{1}}))
-		w.send(packet.AppendPublish(nil, &packet.Publish{Topic: []byte("a/b"), Payload: []byte("x"), QoS: 1, ID: 7}))
-		w.want(packet.AppendPublish(nil, &packet.Publish{Topic: []byte("a/b"), Payload: []byte("x"), QoS: 1, ID: 1}))
-		w.want(packet.AppendPuback(nil, &packet.Puback{ID: 7}))
-		w.send(packet.AppendDisconnect(nil), nil)
-		w.wantEnd()
-		d.wantLines("Connect Success c1", "Subscribe Success c1 a/b", "Publish-In Success c1 a/b", "Publish-Out Success c1 a/b",
-			"Disconnect Success c1 CLIENT_INITIATED_DISCONNECT")
-	})
+// resume connects with CleanSession 0.
+func (d *desk) resume(id string, wantPresent bool) *wire {
+	d.t.Helper()
+	w := d.dial()
+	w.send(packet.AppendConnect(nil, &packet.Connect{ClientID: []byte(id)}))
+	w.want(packet.AppendConnack(nil, &packet.Connack{SessionPresent: wantPresent}))
+	return w
 }
 
-func TestDeniedConnectIsClosedWithoutConnack(t *testing.T) {
-	onDesk(t, Config{}, func(t *testing.T, d *desk) {
-		d.allow(maySend)
-		w := d.dial()
-		w.send(packet.AppendConnect(nil, &packet.Connect{ClientID: []byte("c1"), CleanSession: true}))
-		w.wantEnd()
-		d.wantLines(`Connect Failure c1 AUTHORIZATION_FAILURE iot:Connect arn:aws:iot:us-east-1:123456789012:client/c1 ` +
-			`{"Effect":"Allow","Action":"iot:Connect","Resource":"arn:aws:iot:us-east-1:123456789012:client/c1"}`)
-	})
+// disconnect ends the connection in order.
+func (w *wire) disconnect() {
+	w.t.Helper()
+	w.send(packet.AppendDisconnect(nil), nil)
+	w.wantEnd()
 }
 
-func TestDeniedPublishIsClosedWithoutPuback(t *testing.T) {
-	onDesk(t, Config{}, func(t *testing.T, d *desk) {
-		d.allow(mayConnect)
-		w := d.join("c1")
-		w.send(packet.AppendPublish(nil, &packet.Publish{Topic: []byte("a/b"), QoS: 1, ID: 7}))
-		w.wantEnd()
-		d.wantLines("Connect Success c1",
-			`Publish-In Failure c1 a/b AUTHORIZATION_FAILURE iot:Publish arn:aws:iot:us-east-1:123456789012:topic/a/b `+
-				`{"Effect":"Allow","Action":"iot:Publish","Resource":"arn:aws:iot:us-east-1:123456789012:topic/a/b"}`,
-			"Disconnect Failure c1 AUTH_ERROR AUTHORIZATION_FAILURE")
-	})
+// vanish breaks the connection.
+func (w *wire) vanish() {
+	w.conn.(*tls.Conn).NetConn().Close()
+	synctest.Wait()
+}
+
+// publish sends a message at QoS 1, with RETAIN if the payload starts with "retained".
+func (w *wire) publish(topic, payload string, id uint16) {
+	w.t.Helper()
+	w.send(packet.AppendPublish(nil, &packet.Publish{
+		Topic: []byte(topic), Payload: []byte(payload), QoS: packet.QoS1, ID: id, Retain: strings.HasPrefix(payload, "retained"),
+	}))
+}
+
+func (w *wire) wantPuback(id uint16) {
+	w.t.Helper()
+	w.want(packet.AppendPuback(nil, &packet.Puback{ID: id}))
+}
+
+// wantMessage wants a message at QoS 1, and acknowledges it.
+func (w *wire) wantMessage(topic, payload string, id uint16) {
+	w.t.Helper()
+	w.want(packet.AppendPublish(nil, &packet.Publish{Topic: []byte(topic), Payload: []byte(payload), QoS: packet.QoS1, ID: id}))
+	w.send(packet.AppendPuback(nil, &packet.Puback{ID: id}))
+}
+
+// ask sends a SUBSCRIBE at QoS 1.
+func (w *wire) ask(id uint16, filters ...string) {
+	w.t.Helper()
+	var requests packet.Requests
+	for _, filter := range filters {
+		requests = requests.Add(filter, packet.QoS1)
+	}
+	w.send(packet.AppendSubscribe(nil, &packet.Subscribe{ID: id, Requests: requests}))
+}
+
+// subscribe is ask, and wants everything granted.
+func (w *wire) subscribe(id uint16, filters ...string) {
+	w.t.Helper()
+	w.ask(id, filters...)
+	w.wantSuback(id, bytes.Repeat([]byte{1}, len(filters))...)
+}
+
+func (w *wire) wantSuback(id uint16, codes ...byte) {
+	w.t.Helper()
+	w.want(packet.AppendSuback(nil, &packet.Suback{ID: id, Codes: codes}))
+}
+
+// mkdir makes a folder in the registry.
+func (d *desk) mkdir(name string) {
+	d.t.Helper()
+	if err := os.Mkdir(filepath.Join(d.dir, name), 0o700); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// encode returns a certificate in PEM.
+func encode(c tls.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})
+}
+
+// remove removes a file of the registry.
+func (d *desk) remove(name string) {
+	d.t.Helper()
+	if err := os.Remove(filepath.Join(d.dir, name)); err != nil {
+		d.t.Fatal(err)
+	}
 }

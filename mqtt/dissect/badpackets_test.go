@@ -183,9 +183,9 @@ func TestCitesStatementsThatExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, id := range regexp.MustCompile(`"\d[.-]\d+\.\d+-\d+"|\[MQTT-[^\]]*\]`).FindAllString(string(text), -1) {
+		for _, id := range regexp.MustCompile(`[" ]\d[.-]\d+\.\d+-\d+|\[MQTT-[^\]]*\]`).FindAllString(string(text), -1) {
 			cited++
-			if id = strings.Trim(id, `"[]`); len(dissect.StatementsOf(id)) != 1 {
+			if id = strings.Trim(id, `"[] `); len(dissect.StatementsOf(id)) != 1 {
 				t.Errorf("%s cites %s, which does not exist", file.Name(), id)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 // connect reads section 3.1.
 func (c *cursor) connect() {
 	p := c.p
-	name, ok := c.prefixed("Protocol Name", Text, "3.1.2.1", "3.1.2.1", "3.1.2-1")
+	name, ok := c.prefixed("Protocol Name", Text, "3.1.2.1", "3.1.2.1 3.1.2-1")
 	if !ok {
 		return
 	}
@@ -21,9 +21,9 @@ func (c *cursor) connect() {
 		if len(name.Data) == 0 {
 			at -= 2 // its length
 		}
-		p.broken(at, text, "3.1.2-1")
+		p.broken(at, "3.1.2-1", "%s", text)
 	}
-	level, ok := c.number(1, "Protocol Level", "3.1.2.2", "3.1.2.2", "3.1.2-2")
+	level, ok := c.number(1, "Protocol Level", "3.1.2.2", "3.1.2.2 3.1.2-2")
 	if !ok {
 		return
 	}
@@ -36,7 +36,7 @@ func (c *cursor) connect() {
 		level.Meaning = "MQTT 5.0"
 	}
 	if level.Number != 4 {
-		p.broken(level.Offset, fmt.Sprintf("Protocol Level is %d, must be 4", level.Number), "3.1.2-2")
+		p.broken(level.Offset, "3.1.2-2", "Protocol Level is %d, must be 4", level.Number)
 	}
 	if level.Number != 4 && level.Number != 3 {
 		p.said.whole = false
@@ -47,7 +47,7 @@ func (c *cursor) connect() {
 	}
 	flags := p.Bytes[c.at]
 	c.connectFlags(flags)
-	keepAlive, ok := c.number(2, "Keep Alive", "3.1.2.10", "3.1.2.10", "3.1.2-23", "3.1.2-24")
+	keepAlive, ok := c.number(2, "Keep Alive", "3.1.2.10", "3.1.2.10 3.1.2-23 3.1.2-24")
 	if !ok {
 		return
 	}
@@ -66,51 +66,51 @@ func (c *cursor) connect() {
 func (c *cursor) connectFlags(flags byte) {
 	p, at := c.p, c.at
 	c.at++
-	bit := func(mask byte, name, set, clear, section string, statements ...string) {
+	bit := func(mask byte, name, set, clear, section, statements string) {
 		meaning := clear
 		if flags&mask != 0 {
 			meaning = set
 		}
-		p.bits(at, mask, VariableHeader, name, meaning, section, statements...)
+		p.bits(at, mask, VariableHeader, name, meaning, section, statements)
 	}
-	bit(0x80, "User Name Flag", "", "", "3.1.2.8", "3.1.2-18", "3.1.2-19")
-	bit(0x40, "Password Flag", "", "", "3.1.2.9", "3.1.2-22", "3.1.2-20", "3.1.2-21")
-	bit(0x20, "Will Retain", "", "", "3.1.2.7", "3.1.2-15", "3.1.2-16", "3.1.2-17")
-	bit(0x18, "Will QoS", "", "", "3.1.2.6", "3.1.2-14", "3.1.2-13")
-	bit(0x04, "Will Flag", "", "", "3.1.2.5", "3.1.2-9", "3.1.2-8", "3.1.2-11", "3.1.2-12")
-	bit(0x02, "Clean Session", "start with no stored state", "go on with the stored session", "3.1.2.4", "3.1.2-6", "3.1.2-4")
+	bit(0x80, "User Name Flag", "", "", "3.1.2.8", "3.1.2-18 3.1.2-19")
+	bit(0x40, "Password Flag", "", "", "3.1.2.9", "3.1.2-22 3.1.2-20 3.1.2-21")
+	bit(0x20, "Will Retain", "", "", "3.1.2.7", "3.1.2-15 3.1.2-16 3.1.2-17")
+	bit(0x18, "Will QoS", "", "", "3.1.2.6", "3.1.2-14 3.1.2-13")
+	bit(0x04, "Will Flag", "", "", "3.1.2.5", "3.1.2-9 3.1.2-8 3.1.2-11 3.1.2-12")
+	bit(0x02, "Clean Session", "start with no stored state", "go on with the stored session", "3.1.2.4", "3.1.2-6 3.1.2-4")
 	bit(0x01, "Reserved", "must be 0", "must be 0", "3.1.2.3", "3.1.2-3")
 	will, qos := flags&0x04 != 0, flags>>3&3
 	if flags&0x01 != 0 {
-		p.broken(at, "the reserved Connect Flag is 1, must be 0", "3.1.2-3")
+		p.broken(at, "3.1.2-3", "the reserved Connect Flag is 1, must be 0")
 	}
 	if will && qos == 3 {
-		p.broken(at, "Will QoS is 3: only 0, 1 and 2 are allowed", "3.1.2-14")
+		p.broken(at, "3.1.2-14", "Will QoS is 3: only 0, 1 and 2 are allowed")
 	}
 	if !will && qos != 0 {
-		p.broken(at, fmt.Sprintf("Will QoS is %d without a Will, must be 0", qos), "3.1.2-13", "3.1.2-11")
+		p.broken(at, "3.1.2-13 3.1.2-11", "Will QoS is %d without a Will, must be 0", qos)
 	}
 	if !will && flags&0x20 != 0 {
-		p.broken(at, "Will Retain is 1 without a Will, must be 0", "3.1.2-15", "3.1.2-11")
+		p.broken(at, "3.1.2-15 3.1.2-11", "Will Retain is 1 without a Will, must be 0")
 	}
 	if flags&0xc0 == 0x40 {
-		p.broken(at, "Password Flag is 1 without User Name Flag, must be 0", "3.1.2-22")
+		p.broken(at, "3.1.2-22", "Password Flag is 1 without User Name Flag, must be 0")
 	}
 }
 
 // connectPayload reads the fields that the flags announce, in their order [MQTT-3.1.3-1].
 func (c *cursor) connectPayload(flags byte) bool {
 	p := c.p
-	id, ok := c.prefixed("Client Identifier", Text, "3.1.3.1", "3.1.3-3", "3.1.3-2", "3.1.3-4", "3.1.3-5", "3.1.3-7", "3.1.3-8")
+	id, ok := c.prefixed("Client Identifier", Text, "3.1.3.1", "3.1.3-3 3.1.3-2 3.1.3-4 3.1.3-5 3.1.3-7 3.1.3-8")
 	if !ok {
 		return false
 	}
 	p.checkText(id, "3.1.3-4", "")
 	if len(id.Data) == 0 && flags&0x02 == 0 {
-		p.broken(id.Offset-2, "Client Identifier is empty with Clean Session 0, must be 1", "3.1.3-7", "3.1.3-8")
+		p.broken(id.Offset-2, "3.1.3-7 3.1.3-8", "Client Identifier is empty with Clean Session 0, must be 1")
 	}
 	if flags&0x04 != 0 {
-		topic, ok := c.prefixed("Will Topic", Text, "3.1.3.2", "3.1.2-9", "3.1.3-10", "3.1.3-1")
+		topic, ok := c.prefixed("Will Topic", Text, "3.1.3.2", "3.1.2-9 3.1.3-10 3.1.3-1")
 		if !ok {
 			return false
 		}
@@ -120,7 +120,7 @@ func (c *cursor) connectPayload(flags byte) bool {
 		}
 	}
 	if flags&0x80 != 0 {
-		name, ok := c.prefixed("User Name", Text, "3.1.3.4", "3.1.2-19", "3.1.3-11")
+		name, ok := c.prefixed("User Name", Text, "3.1.3.4", "3.1.2-19 3.1.3-11")
 		if !ok {
 			return false
 		}
@@ -138,17 +138,17 @@ func (c *cursor) connectPayload(flags byte) bool {
 
 // surplus reports bytes behind the last field that the flags announce.
 func (c *cursor) surplus(flags byte) {
-	rules := []string{"3.1.3", "3.1.3-1"}
+	rules := "3.1.3 3.1.3-1"
 	if flags&0x04 == 0 {
-		rules = append(rules, "3.1.2-11")
+		rules += " 3.1.2-11"
 	}
 	if flags&0x80 == 0 {
-		rules = append(rules, "3.1.2-18")
+		rules += " 3.1.2-18"
 	}
 	if flags&0x40 == 0 {
-		rules = append(rules, "3.1.2-20")
+		rules += " 3.1.2-20"
 	}
-	c.p.broken(c.at, fmt.Sprintf("%s after the last field that the Connect Flags announce", count(c.left(), "byte")), rules...)
+	c.p.broken(c.at, rules, "%s after the last field that the Connect Flags announce", count(c.left(), "byte"))
 }
 
 func seconds(d time.Duration) string {

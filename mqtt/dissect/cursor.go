@@ -3,6 +3,7 @@ package dissect
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,7 +40,7 @@ func (c *cursor) add(n int, f Field) *Field {
 
 // has reports whether n more bytes are there for a field with this name. If not, the field takes what is left of a
 // packet that was cut, and is a mistake in one that was not, by the rules that ask for the field.
-func (c *cursor) has(n int, name, section string, rules ...string) bool {
+func (c *cursor) has(n int, name, section, rules string) bool {
 	if c.left() >= n {
 		return true
 	}
@@ -50,13 +51,13 @@ func (c *cursor) has(n int, name, section string, rules ...string) bool {
 		}
 		return false
 	}
-	c.p.broken(len(c.p.Bytes)-1, "the packet ends before the "+name+" does", rules...)
+	c.p.broken(len(c.p.Bytes)-1, rules, "the packet ends before the %s does", name)
 	return false
 }
 
 // number reads an integer of one or two bytes (section 1.5.2). rules are those that ask for it.
-func (c *cursor) number(n int, name, section string, rules ...string) (*Field, bool) {
-	if !c.has(n, name, section, rules...) {
+func (c *cursor) number(n int, name, section, rules string) (*Field, bool) {
+	if !c.has(n, name, section, rules) {
 		return nil, false
 	}
 	value := 0
@@ -67,19 +68,19 @@ func (c *cursor) number(n int, name, section string, rules ...string) (*Field, b
 }
 
 // prefixed reads a field that has its length in front, of two bytes (section 1.5.3).
-func (c *cursor) prefixed(name string, kind Kind, section string, rules ...string) (*Field, bool) {
-	length, ok := c.number(2, strings.Replace(name, "Identifier", "Id", 1)+" length", "1.5.3", rules...)
+func (c *cursor) prefixed(name string, kind Kind, section, rules string) (*Field, bool) {
+	length, ok := c.number(2, strings.Replace(name, "Identifier", "Id", 1)+" length", "1.5.3", rules)
 	if !ok {
 		return nil, false
 	}
 	length.Statements = nil
 	n := length.Number
 	if !c.cut && n > c.left() {
-		c.p.broken(length.Offset, fmt.Sprintf("%s length %d runs past the packet: %s left", name, n, count(c.left(), "byte")), append([]string{"1.5.3"}, rules...)...)
+		c.p.broken(length.Offset, "1.5.3 "+rules, "%s length %d runs past the packet: %s left", name, n, count(c.left(), "byte"))
 		c.p.said.whole = false
 		return nil, false
 	}
-	if !c.has(n, name, section, rules...) {
+	if !c.has(n, name, section, rules) {
 		return nil, false
 	}
 	if n == 0 {
@@ -91,53 +92,63 @@ func (c *cursor) prefixed(name string, kind Kind, section string, rules ...strin
 }
 
 // identifier reads a Packet Identifier (section 2.3.1). rules are those that an identifier of 0 breaks.
-func (c *cursor) identifier(section string, rules ...string) bool {
-	f, ok := c.number(2, "Packet Identifier", section, rules...)
+func (c *cursor) identifier(section, rules string) bool {
+	f, ok := c.number(2, "Packet Identifier", section, rules)
 	if !ok {
 		return false
 	}
 	c.p.said.id, c.p.said.hasID = uint16(f.Number), true
 	if f.Number == 0 {
-		c.p.broken(f.Offset, "Packet Identifier is 0, must be 1 to 65535", rules...)
+		c.p.broken(f.Offset, rules, "Packet Identifier is 0, must be 1 to 65535")
 	}
 	return true
 }
 
 // bits adds a field of the bits in mask of the byte at offset.
-func (p *Packet) bits(offset int, mask byte, part Part, name, meaning, section string, statements ...string) {
+func (p *Packet) bits(offset int, mask byte, part Part, name, meaning, section, statements string) {
 	p.Fields = append(p.Fields, Field{Offset: offset, Length: 1, Mask: mask, Part: part, Name: name,
 		Number: int(p.Bytes[offset] & mask >> bits.TrailingZeros8(mask)), Meaning: meaning, Section: section, Statements: full(statements)})
 }
 
-func (p *Packet) broken(offset int, text string, rules ...string) {
-	p.Findings = append(p.Findings, Finding{offset, Broken, full(rules), text})
+func (p *Packet) broken(offset int, rules, format string, values ...any) {
+	p.find(offset, Broken, rules, format, values)
 }
 
-func (p *Packet) unwise(offset int, text string, rules ...string) {
-	p.Findings = append(p.Findings, Finding{offset, Unwise, full(rules), text})
+func (p *Packet) unwise(offset int, rules, format string, values ...any) {
+	p.find(offset, Unwise, rules, format, values)
 }
 
-// full writes rules in full: "3.3.1-4" is a statement, "MQTT-3.3.1-4", and "2.2.3" is a section.
-func full(rules []string) []string {
-	out := make([]string, 0, len(rules))
-	for _, r := range rules {
+// find adds a finding, behind those about the same byte or one before it.
+func (p *Packet) find(offset int, level Level, rules, format string, values []any) {
+	all := append(p.Findings, Finding{offset, level, full(rules), fmt.Sprintf(format, values...)})
+	for i := len(all) - 1; i > 0 && all[i-1].Offset > offset; i-- {
+		all[i-1], all[i] = all[i], all[i-1]
+	}
+	p.Findings = all
+}
+
+// note adds what is no mistake.
+//
+//go:noinline
+func (p *Packet) note(format string, values ...any) {
+	p.Notes = append(p.Notes, fmt.Sprintf(format, values...))
+}
+
+// full writes rules, which stand with spaces between them, in full: "3.3.1-4" is a statement, "MQTT-3.3.1-4", and "2.2.3"
+// is a section.
+func full(rules string) []string {
+	out := strings.Fields(rules)
+	for i, r := range out {
 		if strings.Contains(r, "-") {
-			r = "MQTT-" + r
+			out[i] = "MQTT-" + r
 		}
-		out = append(out, r)
 	}
 	return out
 }
 
 // statementsOf is full without the sections.
-func statementsOf(rules []string) []string {
-	var out []string
-	for _, r := range full(rules) {
-		if strings.HasPrefix(r, "MQTT-") {
-			out = append(out, r)
-		}
-	}
-	return out
+func statementsOf(rules string) []string {
+	return slices.DeleteFunc(full(rules), func(r string) bool { return r[0] != 'M' })
 }
 
 func digits(n int) string { return strconv.Itoa(n) }

@@ -197,7 +197,7 @@ func Read(b []byte, d Direction) (p Packet, n int) {
 	if other := otherProtocol(b); other != "" {
 		p.Bytes, p.NotMQTT = b, true
 		p.Fields = []Field{{Length: len(b), Mask: 0xff, Name: "not MQTT", Kind: Undecoded, Data: b, Meaning: other, Section: "2.2"}}
-		p.broken(0, "these bytes look like "+other, "2.2")
+		p.broken(0, "2.2", "%s", "these bytes look like "+other)
 		return p, len(b)
 	}
 	length, size, state := remainingLength(b[1:])
@@ -222,7 +222,6 @@ func Read(b []byte, d Direction) (p Packet, n int) {
 		c.body()
 	}
 	c.rest()
-	slices.SortStableFunc(p.Findings, func(a, b Finding) int { return a.Offset - b.Offset })
 	return p, n
 }
 

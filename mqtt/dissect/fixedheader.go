@@ -19,31 +19,31 @@ func flagsOf(t uint8) byte {
 // readFlags adds the fields of the first byte.
 func (p *Packet) readFlags() {
 	flags := p.Bytes[0] & 15
-	p.bits(0, 0xf0, FixedHeader, "Packet type", typeNames[p.Type], "2.2.1")
+	p.bits(0, 0xf0, FixedHeader, "Packet type", typeNames[p.Type], "2.2.1", "")
 	switch p.Type {
 	case 0, 15:
 		p.bits(0, 0x0f, FixedHeader, "Reserved flags", "of no packet", "2.2.2", "2.2.2-1")
-		p.broken(0, fmt.Sprintf("packet type %d is reserved", p.Type), "2.2.1")
+		p.broken(0, "2.2.1", "packet type %d is reserved", p.Type)
 		return
 	case publish:
 		p.readPublishFlags(flags)
 		return
 	}
-	statements := []string{"2.2.2-1", "2.2.2-2"}
+	statements := "2.2.2-1 2.2.2-2"
 	switch p.Type {
 	case pubrel:
-		statements = append([]string{"3.6.1-1"}, statements...)
+		statements = "3.6.1-1 " + statements
 	case subscribe:
-		statements = append([]string{"3.8.1-1"}, statements...)
+		statements = "3.8.1-1 " + statements
 	case unsubscribe:
-		statements = append([]string{"3.10.1-1"}, statements...)
+		statements = "3.10.1-1 " + statements
 	case disconnect:
-		statements = append([]string{"3.14.1-1"}, statements...)
+		statements = "3.14.1-1 " + statements
 	}
 	want := flagsOf(p.Type)
-	p.bits(0, 0x0f, FixedHeader, "Reserved flags", fmt.Sprintf("must be %04b", want), p.Section()+".1", statements...)
+	p.bits(0, 0x0f, FixedHeader, "Reserved flags", fmt.Sprintf("must be %04b", want), p.Section()+".1", statements)
 	if flags != want {
-		p.broken(0, fmt.Sprintf("flags of %s are %04b, must be %04b", p.Name(), flags, want), statements...)
+		p.broken(0, statements, "flags of %s are %04b, must be %04b", p.Name(), flags, want)
 	}
 }
 
@@ -55,23 +55,23 @@ func (p *Packet) readPublishFlags(flags byte) {
 		dup = "sent before, perhaps"
 	}
 	qos := [...]string{"at most once, no answer", "at least once, PUBACK follows", "exactly once, PUBREC follows", "forbidden"}[s.qos]
-	p.bits(0, 0x08, FixedHeader, "DUP", dup, "3.3.1.1", "3.3.1-1", "3.3.1-2", "3.3.1-3")
+	p.bits(0, 0x08, FixedHeader, "DUP", dup, "3.3.1.1", "3.3.1-1 3.3.1-2 3.3.1-3")
 	p.bits(0, 0x06, FixedHeader, "QoS", qos, "3.3.1.2", "3.3.1-4")
-	retain, statements := "", []string{"3.3.1-5", "3.3.1-12"}
+	retain, statements := "", "3.3.1-5 3.3.1-12"
 	if p.Direction == ToClient {
-		statements = []string{"3.3.1-8", "3.3.1-9"}
+		statements = "3.3.1-8 3.3.1-9"
 		if retain = "sent as it is published"; s.retain {
 			retain = "kept by the server from before"
 		}
 	} else if s.retain {
 		retain = "the server keeps it"
 	}
-	p.bits(0, 0x01, FixedHeader, "RETAIN", retain, "3.3.1.3", statements...)
+	p.bits(0, 0x01, FixedHeader, "RETAIN", retain, "3.3.1.3", statements)
 	if s.qos == 3 {
-		p.broken(0, "QoS is 3: only 0, 1 and 2 are allowed", "3.3.1-4")
+		p.broken(0, "3.3.1-4", "QoS is 3: only 0, 1 and 2 are allowed")
 	}
 	if s.dup && s.qos == 0 {
-		p.broken(0, "DUP is 1 at QoS 0, must be 0", "3.3.1-2")
+		p.broken(0, "3.3.1-2", "DUP is 1 at QoS 0, must be 0")
 	}
 }
 
@@ -85,10 +85,10 @@ func (p *Packet) checkDirection() {
 		only = ToClient
 	}
 	if only == ToServer && p.Direction == ToClient {
-		p.broken(0, p.Name()+" comes from the server: only a client sends it", "2.2.1")
+		p.broken(0, "2.2.1", "%s comes from the server: only a client sends it", p.Name())
 	}
 	if only == ToClient && p.Direction == ToServer {
-		p.broken(0, p.Name()+" comes from the client: only a server sends it", "2.2.1")
+		p.broken(0, "2.2.1", "%s comes from the client: only a server sends it", p.Name())
 	}
 }
 
@@ -138,13 +138,13 @@ func (p *Packet) readLength(length, size int, state lengthState) {
 		f.Kind, f.Data, f.Meaning = Undecoded, p.Bytes[1:1+size], "the rest is missing"
 	case state == lengthEndless:
 		f.Kind, f.Data, f.Meaning = Undecoded, p.Bytes[1:1+size], "four bytes at most"
-		p.broken(4, "Remaining Length goes on after its fourth byte: nobody can say where the packet ends", "2.2.3")
+		p.broken(4, "2.2.3", "Remaining Length goes on after its fourth byte: nobody can say where the packet ends")
 	case size > 1 && p.Bytes[size] == 0:
-		p.unwise(1, fmt.Sprintf("Remaining Length %d takes %d bytes where fewer would do", length, size), "2.2.3")
+		p.unwise(1, "2.2.3", "Remaining Length %d takes %d bytes where fewer would do", length, size)
 	}
 	p.Fields = append(p.Fields, f)
 	if least := p.leastLength(); state == lengthWhole && p.Missing > 0 && length < least {
-		p.broken(1, fmt.Sprintf("Remaining Length of %s is %d, must be at least %d", p.Name(), length, least), p.Section())
+		p.broken(1, p.Section(), "Remaining Length of %s is %d, must be at least %d", p.Name(), length, least)
 	}
 }
 

@@ -67,21 +67,21 @@ func (s *Session) judgePublish(p *Packet) {
 	same := before != nil && before.content == content && before.qos == p.said.qos
 	switch {
 	case before != nil && before.released > 0:
-		p.broken(at, fmt.Sprintf("PUBLISH with identifier %d, whose PUBREL was packet %d, and whose PUBCOMP has not come", id, before.released), "4.3.3-1", reuse)
+		p.broken(at, "4.3.3-1 "+reuse, "PUBLISH with identifier %d, whose PUBREL was packet %d, and whose PUBCOMP has not come", id, before.released)
 		return
 	case same && !p.said.dup:
-		p.broken(0, fmt.Sprintf("DUP is 0 on a repetition of packet %d, must be 1", before.published), "3.3.1-1")
+		p.broken(0, "3.3.1-1", "DUP is 0 on a repetition of packet %d, must be 1", before.published)
 		return
 	case same:
-		p.Notes = append(p.Notes, fmt.Sprintf("a repetition of packet %d", before.published))
+		p.note("a repetition of packet %d", before.published)
 		return
 	case before != nil:
-		p.broken(at, fmt.Sprintf("identifier %d is in use by the PUBLISH of packet %d", id, before.published), reuse)
+		p.broken(at, reuse, "identifier %d is in use by the PUBLISH of packet %d", id, before.published)
 	case p.said.dup:
-		p.Notes = append(p.Notes, "DUP is 1 though this connection has not seen it before: it may have been sent on an earlier one")
+		p.note("DUP is 1 though this connection has not seen it before: it may have been sent on an earlier one")
 	}
 	if r, busy := s.state.requests[id]; busy && p.Direction == ToServer {
-		p.broken(at, fmt.Sprintf("identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number), reuse)
+		p.broken(at, reuse, "identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number)
 	}
 	side.open[id] = &flow{qos: p.said.qos, content: content, published: p.Number, publishedAt: p.Time}
 	side.first = append(without(side.first, id), id)
@@ -111,9 +111,9 @@ func (s *Session) judgeAnswer(p *Packet) {
 	if f == nil {
 		switch {
 		case side.done[id]:
-			p.Notes = append(p.Notes, fmt.Sprintf("identifier %d was done already: this answers a repetition", id))
+			p.note("identifier %d was done already: this answers a repetition", id)
 		case s.resumed():
-			p.Notes = append(p.Notes, fmt.Sprintf("identifier %d is of a message from an earlier connection", id))
+			p.note("identifier %d is of a message from an earlier connection", id)
 			if p.Type == pubrel {
 				if side.open == nil {
 					side.open, side.done = map[uint16]*flow{}, map[uint16]bool{}
@@ -121,16 +121,16 @@ func (s *Session) judgeAnswer(p *Packet) {
 				side.open[id] = &flow{qos: 2, released: p.Number, releasedAt: p.Time}
 			}
 		case p.Type == pubcomp:
-			p.broken(at, fmt.Sprintf("no PUBREL with identifier %d waits for a PUBCOMP", id), "3.7.2", "4.3.3-2")
+			p.broken(at, "3.7.2 4.3.3-2", "no PUBREL with identifier %d waits for a PUBCOMP", id)
 		default:
-			p.broken(at, fmt.Sprintf("no PUBLISH with identifier %d waits for a %s", id, p.Name()), "2.3.1-6")
+			p.broken(at, "2.3.1-6", "no PUBLISH with identifier %d waits for a %s", id, p.Name())
 		}
 		return
 	}
 	switch p.Type {
 	case puback:
 		if f.qos != 1 {
-			p.broken(0, fmt.Sprintf("PUBACK answers the PUBLISH of packet %d, whose QoS is 2: it must be PUBREC", f.published), "3.3.4-1")
+			p.broken(0, "3.3.4-1", "PUBACK answers the PUBLISH of packet %d, whose QoS is 2: it must be PUBREC", f.published)
 			return
 		}
 		s.inOrder(p, side.first, at, "4.6.0-2")
@@ -138,14 +138,14 @@ func (s *Session) judgeAnswer(p *Packet) {
 		side.finish(id)
 	case pubrec:
 		if f.qos != 2 {
-			p.broken(0, fmt.Sprintf("PUBREC answers the PUBLISH of packet %d, whose QoS is 1: it must be PUBACK", f.published), "3.3.4-1")
+			p.broken(0, "3.3.4-1", "PUBREC answers the PUBLISH of packet %d, whose QoS is 1: it must be PUBACK", f.published)
 			return
 		}
 		if f.published > 0 {
 			p.answers(f.published, p.Time-f.publishedAt)
 		}
 		if f.received > 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("a repetition of packet %d", f.received))
+			p.note("a repetition of packet %d", f.received)
 			return
 		}
 		s.inOrder(p, side.first, at, "4.6.0-3")
@@ -156,10 +156,10 @@ func (s *Session) judgeAnswer(p *Packet) {
 		f.received, f.receivedAt = p.Number, p.Time
 	case pubrel:
 		if f.received == 0 && f.released == 0 && !s.resumed() {
-			p.broken(at, fmt.Sprintf("PUBREL before a PUBREC for packet %d", f.published), "4.3.3-1")
+			p.broken(at, "4.3.3-1", "PUBREL before a PUBREC for packet %d", f.published)
 		}
 		if f.released > 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("a repetition of packet %d", f.released))
+			p.note("a repetition of packet %d", f.released)
 			return
 		}
 		s.inOrder(p, side.second, at, "4.6.0-4")
@@ -170,7 +170,7 @@ func (s *Session) judgeAnswer(p *Packet) {
 		f.released, f.releasedAt = p.Number, p.Time
 	case pubcomp:
 		if f.released == 0 {
-			p.broken(at, fmt.Sprintf("PUBCOMP before the PUBREL for packet %d", f.published), "4.3.3-2")
+			p.broken(at, "4.3.3-2", "PUBCOMP before the PUBREL for packet %d", f.published)
 			return
 		}
 		p.answers(f.released, p.Time-f.releasedAt)
@@ -195,10 +195,10 @@ func (s *Session) inOrder(p *Packet, order []uint16, at int, rule string) {
 		return
 	}
 	if p.Direction == ToClient {
-		p.Notes = append(p.Notes, fmt.Sprintf("it comes before the one for identifier %d, as servers may do on topics without an order", order[first]))
+		p.note("it comes before the one for identifier %d, as servers may do on topics without an order", order[first])
 		return
 	}
-	p.broken(at, fmt.Sprintf("%s for identifier %d comes before the one for identifier %d", p.Name(), p.said.id, order[first]), rule)
+	p.broken(at, rule, "%s for identifier %d comes before the one for identifier %d", p.Name(), p.said.id, order[first])
 }
 
 // qosAnswered is the QoS of the messages that PUBACK and PUBREC answer.

@@ -230,9 +230,9 @@ func (w *pageWriter) why(p *Packet) {
 	}
 	w.add("<section class=\"why\"><h4>Why</h4>\n<p>{}</p>\n", purpose)
 	for i := range p.Fields {
-		if name := p.Fields[i].Name; sentences[name] != "" && !w.explained[name] {
+		if name := p.Fields[i].Name; sentence(name) != "" && !w.explained[name] {
 			w.explained[name] = true
-			w.add("<p><b>{}</b> {}</p>\n", name, sentences[name])
+			w.add("<p><b>{}</b> {}</p>\n", name, sentence(name))
 		}
 	}
 	w.add("</section>\n<section class=\"wrongs\"><h4>What could go wrong</h4>\n<p>{}</p>\n", mishaps[p.Type])

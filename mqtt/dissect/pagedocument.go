@@ -136,7 +136,7 @@ func (w *pageWriter) session(pg *Page) {
 func (w *pageWriter) bench() {
 	w.add("<section id=\"length\"><h2>The Remaining Length</h2>\n<p>{} Up to four bytes; these are the least and the most that each number of bytes can say (<a href=\"{}\">§2.2.3</a>, table 2.4).</p>\n"+
 		"<form id=\"bench\" hidden=\"\"><label>a number <input id=\"n\" inputmode=\"numeric\" value=\"321\"/></label> <label>or its bytes <input id=\"h\" value=\"c1 02\"/></label><output id=\"o\"></output></form>\n"+
-		"<table class=\"lengths\">\n<tr><th>bytes</th><th>from</th><th></th><th>to</th><th></th></tr>\n", sentences["Remaining Length"], standard("2.2.3"))
+		"<table class=\"lengths\">\n<tr><th>bytes</th><th>from</th><th></th><th>to</th><th></th></tr>\n", sentence("Remaining Length"), standard("2.2.3"))
 	least := 0
 	for size, most := 1, 127; size <= 4; size, most = size+1, most*128+127 {
 		w.add("<tr><th>{}</th><td>{}</td><td><code>{}</code></td><td>{}</td><td><code>{}</code></td></tr>\n",

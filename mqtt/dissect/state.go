@@ -82,25 +82,24 @@ func (s *Session) judge(p *Packet) {
 			st.left = p.Number
 		}
 	}
-	slices.SortStableFunc(p.Findings, func(a, b Finding) int { return a.Offset - b.Offset })
 }
 
 // judgeClient holds the rules on when a client may send something.
 func (s *Session) judgeClient(p *Packet) {
 	st := &s.state
 	if p.Type == connect && st.connect > 0 {
-		p.broken(0, fmt.Sprintf("a second CONNECT on one connection; the first was packet %d", st.connect), "3.1.0-2")
+		p.broken(0, "3.1.0-2", "a second CONNECT on one connection; the first was packet %d", st.connect)
 	}
 	if p.Type != connect && st.connect == 0 && !s.Midway && !st.early[ToServer] {
 		st.early[ToServer] = true
-		p.broken(0, "the first packet of the client is "+p.Name()+", must be CONNECT", "3.1.0-1")
+		p.broken(0, "3.1.0-1", "the first packet of the client is %s, must be CONNECT", p.Name())
 	}
 	if st.left > 0 {
-		p.broken(0, fmt.Sprintf("the client sends something after its DISCONNECT, packet %d", st.left), "3.14.4-2")
+		p.broken(0, "3.14.4-2", "the client sends something after its DISCONNECT, packet %d", st.left)
 	}
 	silence := p.Time - st.lastSent
 	if slack := min(st.promise/10, time.Second); !s.Untimed && st.connect > 0 && st.promise > 0 && silence > st.promise+slack {
-		p.broken(0, fmt.Sprintf("the client was silent for %s, longer than its Keep Alive of %s", span(silence), seconds(st.promise)), "3.1.2-23")
+		p.broken(0, "3.1.2-23", "the client was silent for %s, longer than its Keep Alive of %s", span(silence), seconds(st.promise))
 	}
 	st.lastSent = p.Time
 }
@@ -109,23 +108,23 @@ func (s *Session) judgeClient(p *Packet) {
 func (s *Session) judgeServer(p *Packet) {
 	st := &s.state
 	if p.Type == connack && st.connack > 0 {
-		p.broken(0, fmt.Sprintf("a second CONNACK on one connection; the first was packet %d", st.connack), "3.2")
+		p.broken(0, "3.2", "a second CONNACK on one connection; the first was packet %d", st.connack)
 	}
 	if p.Type != connack && st.connack == 0 && !s.Midway && !st.early[ToClient] {
 		st.early[ToClient] = true
-		p.broken(0, "the first packet of the server is "+p.Name()+", must be CONNACK", "3.2.0-1")
+		p.broken(0, "3.2.0-1", "the first packet of the server is %s, must be CONNACK", p.Name())
 	}
 	if st.refused {
-		p.broken(0, fmt.Sprintf("the server refused the connection in packet %d, and must have closed it", st.connack), "3.2.2-5")
+		p.broken(0, "3.2.2-5", "the server refused the connection in packet %d, and must have closed it", st.connack)
 	}
 	if st.left > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("it was on its way when the client sent its DISCONNECT, packet %d", st.left))
+		p.note("it was on its way when the client sent its DISCONNECT, packet %d", st.left)
 	}
 	for i := range st.pings {
 		g := &st.pings[i]
 		if waited := p.Time - g.at; p.Type != pingresp && !g.reported && !s.Untimed && st.promise > 0 && waited > st.promise*3/2 {
 			g.reported = true
-			p.broken(0, fmt.Sprintf("the server has not answered the PINGREQ of packet %d for %s", g.number, span(waited)), "3.12.4-1")
+			p.broken(0, "3.12.4-1", "the server has not answered the PINGREQ of packet %d for %s", g.number, span(waited))
 		}
 	}
 }
@@ -142,7 +141,7 @@ func (s *Session) judgeConnack(p *Packet) {
 	}
 	p.answers(st.connect, p.Time-st.began)
 	if p.said.present && st.clean && p.said.code == 0 {
-		p.broken(p.at("Session Present"), "Session Present is 1 after Clean Session 1, must be 0", "3.2.2-1")
+		p.broken(p.at("Session Present"), "3.2.2-1", "Session Present is 1 after Clean Session 1, must be 0")
 	}
 }
 
@@ -153,7 +152,7 @@ func (s *Session) judgePingresp(p *Packet) {
 	}
 	if len(st.pings) == 0 {
 		if !s.Midway {
-			p.broken(0, "PINGRESP answers no PINGREQ", "3.13")
+			p.broken(0, "3.13", "PINGRESP answers no PINGREQ")
 		}
 		return
 	}
@@ -187,32 +186,32 @@ func (p *Packet) at(name string) int {
 // Unanswered says in a line which packets still wait for an answer: "not acknowledged: 4 PUBLISH (id 2), 6 PINGREQ",
 // or "" if none does.
 func (s *Session) Unanswered() string {
-	type waiting struct {
-		number int
-		text   string
+	var texts []string
+	var numbers []int // of texts, in order
+	waits := func(number int, format string, values ...any) {
+		i := len(numbers)
+		for i > 0 && numbers[i-1] > number {
+			i--
+		}
+		numbers = slices.Insert(numbers, i, number)
+		texts = slices.Insert(texts, i, fmt.Sprintf(format, values...))
 	}
-	var all []waiting
-	if s.state.connect > 0 && s.state.connack == 0 {
-		all = append(all, waiting{s.state.connect, "CONNECT"})
+	if number := s.state.connect; number > 0 && s.state.connack == 0 {
+		waits(number, "%d CONNECT", number)
 	}
 	for d := range s.state.flows {
 		for id, f := range s.state.flows[d].open {
-			all = append(all, waiting{f.last(), fmt.Sprintf("%s (id %d)", f.lastName(), id)})
+			waits(f.last(), "%d %s (id %d)", f.last(), f.lastName(), id)
 		}
 	}
 	for id, r := range s.state.requests {
-		all = append(all, waiting{r.number, fmt.Sprintf("%s (id %d)", typeNames[r.typ], id)})
+		waits(r.number, "%d %s (id %d)", r.number, typeNames[r.typ], id)
 	}
 	for _, g := range s.state.pings {
-		all = append(all, waiting{g.number, "PINGREQ"})
+		waits(g.number, "%d PINGREQ", g.number)
 	}
-	if len(all) == 0 {
+	if len(texts) == 0 {
 		return ""
-	}
-	slices.SortFunc(all, func(a, b waiting) int { return a.number - b.number })
-	var texts []string
-	for _, w := range all {
-		texts = append(texts, fmt.Sprintf("%d %s", w.number, w.text))
 	}
 	return "not acknowledged: " + strings.Join(texts, ", ")
 }

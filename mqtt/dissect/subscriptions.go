@@ -1,9 +1,6 @@
 package dissect
 
-import (
-	"bytes"
-	"fmt"
-)
+import "bytes"
 
 // subscription is a topic filter of the client.
 type subscription struct {
@@ -23,10 +20,10 @@ func (s *Session) judgeRequest(p *Packet) {
 		st.requests = map[uint16]request{}
 	}
 	if r, busy := st.requests[id]; busy {
-		p.broken(at, fmt.Sprintf("identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number), "2.3.1-2")
+		p.broken(at, "2.3.1-2", "identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number)
 	}
 	if f := st.flows[ToServer].open[id]; f != nil {
-		p.broken(at, fmt.Sprintf("identifier %d is in use by the %s of packet %d", id, f.lastName(), f.last()), "2.3.1-2")
+		p.broken(at, "2.3.1-2", "identifier %d is in use by the %s of packet %d", id, f.lastName(), f.last())
 	}
 	st.requests[id] = request{p.Type, p.Number, p.Time, p.said.filters}
 	if p.Type == subscribe {
@@ -65,7 +62,7 @@ func (s *Session) judgeGrant(p *Packet) {
 	r, found := st.requests[id]
 	if !found || r.typ != asked {
 		if !s.Midway {
-			p.broken(at, fmt.Sprintf("no %s with identifier %d waits for an answer", typeNames[asked], id), "2.3.1-7", rule)
+			p.broken(at, "2.3.1-7 "+rule, "no %s with identifier %d waits for an answer", typeNames[asked], id)
 		}
 		return
 	}
@@ -82,7 +79,7 @@ func (s *Session) judgeGrant(p *Packet) {
 		return
 	}
 	if len(p.said.codes) != len(r.filters) {
-		p.broken(at+2, fmt.Sprintf("%s for %s in packet %d", count(len(p.said.codes), "return code"), count(len(r.filters), "Topic Filter"), r.number), "3.8.4-5")
+		p.broken(at+2, "3.8.4-5", "%s for %s in packet %d", count(len(p.said.codes), "return code"), count(len(r.filters), "Topic Filter"), r.number)
 		return
 	}
 	for i, code := range p.said.codes {
@@ -91,7 +88,7 @@ func (s *Session) judgeGrant(p *Packet) {
 			s.refused(f.text)
 		case code <= 2:
 			if code > f.qos {
-				p.unwise(at+2+i, fmt.Sprintf("QoS %d is granted where %d was asked for", code, f.qos), "3.8.4-6")
+				p.unwise(at+2+i, "3.8.4-6", "QoS %d is granted where %d was asked for", code, f.qos)
 			}
 			s.subscribed(f.text, code, false)
 		}
@@ -127,13 +124,13 @@ func (s *Session) judgeMatch(p *Packet) {
 	at := p.at("Topic Name")
 	switch {
 	case granted < 0 && dollar:
-		p.broken(at, "a filter that starts with a wildcard does not match a topic that starts with '$'", "4.7.2-1", "3.3.2-3")
+		p.broken(at, "4.7.2-1 3.3.2-3", "a filter that starts with a wildcard does not match a topic that starts with '$'")
 	case granted < 0:
-		p.broken(at, "the message matches no Topic Filter that the client subscribed to", "3.3.2-3")
+		p.broken(at, "3.3.2-3", "the message matches no Topic Filter that the client subscribed to")
 	case !live:
-		p.Notes = append(p.Notes, "the subscription has ended; the server may complete what it had begun [MQTT-3.10.4-3]")
+		p.note("the subscription has ended; the server may complete what it had begun [MQTT-3.10.4-3]")
 	case int(p.said.qos) > granted:
-		p.broken(0, fmt.Sprintf("QoS is %d, above the %d that was granted", p.said.qos, granted), "3.8.4-6")
+		p.broken(0, "3.8.4-6", "QoS is %d, above the %d that was granted", p.said.qos, granted)
 	}
 }
 

@@ -7,31 +7,41 @@ import (
 )
 
 // sentences say why a kind of field is there. They stand by the first field of their kind.
-var sentences = map[string]string{
-	"Packet type":         "The upper four bits of the first byte say which of the fourteen packets this is.",
-	"Reserved flags":      "The lower four bits mean something in PUBLISH only; elsewhere a receiver hangs up if they are not as table 2.2 says.",
-	"Remaining Length":    "How many bytes follow this field, seven bits in each byte, the lowest first; the highest bit says that one more byte follows.",
-	"Protocol Name":       "It tells MQTT from other protocols before anything else is read; MQTT 3.1 had \"MQIsdp\" here.",
-	"Clean Session":       "1 throws away what client and server remember of each other, now and at the end; 0 keeps subscriptions and unfinished messages.",
-	"Will Flag":           "The server publishes the Will in the client's name if the connection ends without a DISCONNECT.",
-	"Keep Alive":          "The client promises to send something at least this often; the server drops it after one and a half times as long.",
-	"Client Identifier":   "The server finds the session by it; a second client with the same one takes the connection over.",
-	"Password":            "The password is binary, and in clear unless TLS is underneath.",
-	"Session Present":     "1 says that the server still has the subscriptions and unfinished messages of this client identifier.",
-	"Return code":         "Anything but 0 is a refusal, and the server closes the connection after it.",
-	"DUP":                 "1 says that this packet may have come before; it says nothing about whether the message is new to the receiver.",
-	"QoS":                 "It decides what has to follow: nothing at 0, PUBACK at 1, PUBREC, PUBREL and PUBCOMP at 2.",
-	"RETAIN":              "From a client it asks the server to keep the message for later subscribers; from a server 1 says that the message was kept.",
-	"Topic Name":          "It stands in each message, in full; levels are divided by '/', and wildcards have no place in it.",
-	"Packet Identifier":   "It ties answers to this packet, and is in use until the last of them. Client and server number their packets independently.",
-	"Application Message": "The message has no length of its own: it is what Remaining Length leaves.",
-	"Topic Filter 1":      "'+' stands for one level, '#' for all that follow; it is compared with Topic Names character by character.",
-	"Requested QoS":       "The server sends messages at this QoS or lower, whatever they were published with.",
-	"Return code 1":       "One code for each Topic Filter, in their order: the QoS that the server grants, or 0x80 for a refusal.",
+var sentences = [...]struct{ name, text string }{
+	{"Packet type", "The upper four bits of the first byte say which of the fourteen packets this is."},
+	{"Reserved flags", "The lower four bits mean something in PUBLISH only; elsewhere a receiver hangs up if they are not as table 2.2 says."},
+	{"Remaining Length", "How many bytes follow this field, seven bits in each byte, the lowest first; the highest bit says that one more byte follows."},
+	{"Protocol Name", "It tells MQTT from other protocols before anything else is read; MQTT 3.1 had \"MQIsdp\" here."},
+	{"Clean Session", "1 throws away what client and server remember of each other, now and at the end; 0 keeps subscriptions and unfinished messages."},
+	{"Will Flag", "The server publishes the Will in the client's name if the connection ends without a DISCONNECT."},
+	{"Keep Alive", "The client promises to send something at least this often; the server drops it after one and a half times as long."},
+	{"Client Identifier", "The server finds the session by it; a second client with the same one takes the connection over."},
+	{"Password", "The password is binary, and in clear unless TLS is underneath."},
+	{"Session Present", "1 says that the server still has the subscriptions and unfinished messages of this client identifier."},
+	{"Return code", "Anything but 0 is a refusal, and the server closes the connection after it."},
+	{"DUP", "1 says that this packet may have come before; it says nothing about whether the message is new to the receiver."},
+	{"QoS", "It decides what has to follow: nothing at 0, PUBACK at 1, PUBREC, PUBREL and PUBCOMP at 2."},
+	{"RETAIN", "From a client it asks the server to keep the message for later subscribers; from a server 1 says that the message was kept."},
+	{"Topic Name", "It stands in each message, in full; levels are divided by '/', and wildcards have no place in it."},
+	{"Packet Identifier", "It ties answers to this packet, and is in use until the last of them. Client and server number their packets independently."},
+	{"Application Message", "The message has no length of its own: it is what Remaining Length leaves."},
+	{"Topic Filter 1", "'+' stands for one level, '#' for all that follow; it is compared with Topic Names character by character."},
+	{"Requested QoS", "The server sends messages at this QoS or lower, whatever they were published with."},
+	{"Return code 1", "One code for each Topic Filter, in their order: the QoS that the server grants, or 0x80 for a refusal."},
+}
+
+// sentence is the one about fields with this name, or "".
+func sentence(name string) string {
+	for _, s := range sentences {
+		if s.name == name {
+			return s.text
+		}
+	}
+	return ""
 }
 
 // typeSentences say why a packet without fields is there.
-var typeSentences = map[uint8]string{
+var typeSentences = [16]string{
 	puback:     "The receiver owns the message now; the identifier is free again.",
 	pubrec:     "The receiver has stored the identifier, and will not take a second copy for a new message.",
 	pubrel:     "The sender has forgotten the message, and can only repeat this packet from now on.",
@@ -54,10 +64,10 @@ func (l *Layout) why(p *Packet) (lines []string) {
 		}
 	}
 	for _, f := range p.Fields {
-		say(f.Name, sentences[f.Name])
+		say(f.Name, sentence(f.Name))
 	}
 	if !p.NotMQTT {
-		say(fmt.Sprint("type ", p.Type), typeSentences[p.Type])
+		say(fmt.Sprint("type ", p.Type), typeSentences[p.Type&15])
 	}
 	return lines
 }

@@ -9,6 +9,7 @@
 package dissect
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -140,6 +141,8 @@ type filter struct {
 	text []byte
 	qos  uint8
 }
+
+func (f filter) equal(g filter) bool { return f.qos == g.qos && bytes.Equal(f.text, g.text) }
 
 // typeNames are those of table 2.1.
 var typeNames = [16]string{"reserved type 0", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE",

@@ -32,6 +32,7 @@ type request struct {
 	number  int
 	at      time.Duration
 	filters []filter
+	copies  int // without an answer
 }
 
 // ping is a PINGREQ that waits for its answer.

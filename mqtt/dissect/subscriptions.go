@@ -1,6 +1,9 @@
 package dissect
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // subscription is a topic filter of the client.
 type subscription struct {
@@ -19,13 +22,21 @@ func (s *Session) judgeRequest(p *Packet) {
 	if st.requests == nil {
 		st.requests = map[uint16]request{}
 	}
-	if r, busy := st.requests[id]; busy {
+	r, busy := st.requests[id]
+	if busy && r.typ == p.Type && slices.EqualFunc(r.filters, p.said.filters, filter.equal) {
+		// [MQTT-2.3.1-3] Who sends a packet again uses its identifier. Each copy may be answered.
+		p.note("a repetition of packet %d", r.number)
+		r.copies++
+		st.requests[id] = r
+		return
+	}
+	if busy {
 		p.broken(at, "2.3.1-2", "identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number)
 	}
 	if f := st.flows[ToServer].open[id]; f != nil {
 		p.broken(at, "2.3.1-2", "identifier %d is in use by the %s of packet %d", id, f.lastName(), f.last())
 	}
-	st.requests[id] = request{p.Type, p.Number, p.Time, p.said.filters}
+	st.requests[id] = request{p.Type, p.Number, p.Time, p.said.filters, 1}
 	if p.Type == subscribe {
 		for _, f := range p.said.filters {
 			s.subscribed(f.text, f.qos, true)
@@ -66,7 +77,11 @@ func (s *Session) judgeGrant(p *Packet) {
 		}
 		return
 	}
-	delete(st.requests, id)
+	if r.copies--; r.copies > 0 {
+		st.requests[id] = r
+	} else {
+		delete(st.requests, id)
+	}
 	p.answers(r.number, p.Time-r.at)
 	if p.Type == unsuback {
 		for _, f := range r.filters {

@@ -119,6 +119,29 @@ func TestSubscriberWithAStoreWaitsForMessagesOfASessionThatTheServerHasKept(t *t
 	})
 }
 
+func TestSubscriberWithAStoreWaitsForItsFirstConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		began := time.Now()
+		late := func(ctx context.Context, network, address string) (net.Conn, error) {
+			if time.Since(began) < time.Hour {
+				return refused(ctx, network, address)
+			}
+			return b.Dial(ctx)
+		}
+		run(t, Subscriber, late, nil, "-t", "a", "-W", "1").ended(ExitNetwork)
+		run(t, Subscriber, late, nil, "-t", "a", "-W", "1", "--persistent", "--store", t.TempDir(), "--no-reconnect").ended(ExitNetwork)
+		if time.Since(began) > time.Minute {
+			t.Errorf("%v passed, want none: without a store, or with --no-reconnect, the first connection has to work", time.Since(began))
+		}
+		run(t, Subscriber, late, nil, "-t", "a", "-W", "1", "--persistent", "--store", t.TempDir()).ended(ExitDone,
+			"subscribed to a, QoS 1", "received 0 messages (0 bytes) in 1.0 s")
+		if time.Since(began) < time.Hour {
+			t.Error("it did not wait")
+		}
+	})
+}
+
 func TestStoreMistakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := t.TempDir()

@@ -87,7 +87,7 @@ func Subscriber(p *Process) (code ExitCode) {
 	if cfg.MaxPacket == 0 {
 		cfg.MaxPacket = largestMessage
 	}
-	w := &watch{log: log, target: target, server: server, client: cfg.ClientID}
+	w := &watch{log: log, target: target, server: server, client: cfg.ClientID, patient: o.store != ""}
 	w.attach(&cfg)
 	trace, err := o.openTrace(p, log, target.String())
 	if err != nil {

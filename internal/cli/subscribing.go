@@ -74,8 +74,8 @@ func (r *subscribing) attach(cfg *mqtt.Config) {
 	r.present, r.awaited = make(chan struct{}), map[string]bool{}
 	watch, retry := *cfg.Trace, cfg.Retry
 	cfg.Retry = func(err error) bool {
-		// A server that hangs up on the first SUBSCRIBE will do so again.
-		return !r.o.noReconnect && int(r.answered.Load()) >= len(r.o.topics) && retry(err)
+		// A server that hangs up on the first SUBSCRIBE will do so again. With a store nobody is in a hurry.
+		return !r.o.noReconnect && (r.o.store != "" || int(r.answered.Load()) >= len(r.o.topics)) && retry(err)
 	}
 	cfg.Trace.Connected = func(present bool) {
 		watch.Connected(present)

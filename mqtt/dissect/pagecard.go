@@ -8,14 +8,14 @@ import (
 // pageWriter writes a page once.
 type pageWriter struct {
 	markup
-	layout   Layout
-	entries  []pageEntry
-	several  bool // connections
-	at       map[place]*pageEntry
-	answered map[place]*pageEntry // by which packet
-	runs     int                  // of bytes, so far
-	cited    map[string]bool      // statements
-	texts    map[string]Statement // by id
+	layout      Layout
+	entries     []pageEntry
+	connections []*PageConnection // those that have entries
+	at          map[place]*pageEntry
+	answered    map[place]*pageEntry // by which packet
+	runs        int                  // of bytes, so far
+	cited       map[string]bool      // statements
+	texts       map[string]Statement // by id
 
 	types     [16]bool        // that were explained
 	explained map[string]bool // fields
@@ -295,6 +295,9 @@ func (w *pageWriter) prepare() {
 	w.cited, w.explained, w.texts = map[string]bool{}, map[string]bool{}, map[string]Statement{}
 	for i := range w.entries {
 		e := &w.entries[i]
+		if !slices.Contains(w.connections, e.PageConnection) {
+			w.connections = append(w.connections, e.PageConnection)
+		}
 		w.at[e.place()] = e
 		if e.packet.Answers > 0 {
 			w.answered[place{e.number, e.packet.Answers}] = e

@@ -8,25 +8,20 @@ import (
 // lanes is where the lifelines of a connection stand in the diagram, in per cent of its width.
 type lanes struct{ client, server int }
 
-// both is how two connections share the server, in the middle, if one begins before the other ends.
+// both reports whether there are two connections at the same time: they share the server, in the middle of the diagram.
 func (w *pageWriter) both() bool {
-	if !w.several {
+	if len(w.connections) != 2 {
 		return false
 	}
-	first, second := w.entries[0].PageConnection, (*PageConnection)(nil)
-	var end time.Time
+	begun := false
 	for i := range w.entries {
-		e := &w.entries[i]
-		switch {
-		case e.PageConnection == first:
-			end = first.began.Add(e.packet.Time)
-		case second == nil:
-			second = e.PageConnection
-		case second != e.PageConnection:
-			return false
+		second := w.entries[i].PageConnection == w.connections[1]
+		if begun && !second {
+			return true
 		}
+		begun = begun || second
 	}
-	return second != nil && !second.began.IsZero() && second.began.Before(end)
+	return false
 }
 
 const (
@@ -204,7 +199,7 @@ func (w *pageWriter) flows() {
 		w.add("<ul class=\"chains\">\n")
 		for _, c := range all {
 			w.add("<li>")
-			if w.several {
+			if len(w.connections) > 1 {
 				w.add("<small>connection {}</small> ", (*c)[0].number)
 			}
 			for i, e := range *c {
@@ -228,10 +223,8 @@ func (w *pageWriter) flows() {
 		}
 		w.add("</ul>\n")
 	}
-	for i := range w.entries {
-		if i == 0 || w.entries[i].PageConnection != w.entries[i-1].PageConnection && !w.both() {
-			w.timeline(w.entries[i].PageConnection, all)
-		}
+	for _, c := range w.connections {
+		w.timeline(c, all)
 	}
 }
 

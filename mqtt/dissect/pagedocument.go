@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
-	"slices"
 	"strings"
 )
 
@@ -18,9 +17,6 @@ var pageScript string
 func (pg *Page) Append(b []byte) []byte {
 	w := &pageWriter{markup: markup{b}, entries: pg.kept()}
 	w.layout = Layout{Bytes: pageRun, ShowSecrets: pg.ShowSecrets}
-	for i := range w.entries {
-		w.several = w.several || w.entries[i].PageConnection != w.entries[0].PageConnection
-	}
 	w.prepare()
 	w.add("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"+
 		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'\"/>\n"+
@@ -56,9 +52,8 @@ func (w *pageWriter) head(pg *Page) {
 		}
 	}
 	w.add(".</p>\n<dl class=\"facts\">\n")
-	for i := range w.entries {
-		c := w.entries[i].PageConnection
-		if i > 0 && slices.ContainsFunc(w.entries[:i], func(e pageEntry) bool { return e.PageConnection == c }) || c.from == "" && c.to == "" {
+	for _, c := range w.connections {
+		if c.from == "" && c.to == "" {
 			continue
 		}
 		w.add("<dt>connection</dt><dd>{}", c.ends())
@@ -96,35 +91,36 @@ func (w *pageWriter) passwords() string {
 
 // session is what travelled: the diagram, the cards and the flows.
 func (w *pageWriter) session(pg *Page) {
-	if slices.ContainsFunc(w.entries, func(e pageEntry) bool { return e.packet.Direction != Unknown }) {
+	if w.entries[0].packet.Direction != Unknown {
 		w.add("<section id=\"diagram\"><h2>Who says what</h2>\n<p>Time runs down. Each arrow leads to its packet; a dashed one was sent before.</p>\n")
 		w.diagram()
 		w.add("</section>\n")
 	}
 	w.add("<section id=\"packets\"><h2>Packet by packet</h2>\n<p>Each run of bytes is a field, underlined by the part of the packet that it belongs to. " +
 		"Point at one, or go there with the Tab key, and its line in the table lights up; so the other way round.</p>\n")
-	var last *PageConnection
-	order := slices.Clone(w.entries)
-	slices.SortStableFunc(order, func(a, b pageEntry) int { return a.number - b.number })
 	left := pg.packets - len(w.entries)
 	budget := len(w.b) + pageSession
-	for i := range order {
-		e := &order[i]
-		if e.PageConnection != last && w.several {
-			w.add("<h3>Connection {}: {}</h3>\n", e.number, e.ends())
+	for _, c := range w.connections {
+		if len(w.connections) > 1 {
+			w.add("<h3>Connection {}: {}</h3>\n", c.number, c.ends())
 		}
-		last = e.PageConnection
-		if len(w.b) < budget {
-			w.card(e, e.name())
-		} else {
-			w.add("<p class=\"card {}\" id=\"{}\">{} {} {} {}: left out, as this page is long already</p>\n", e.packet.side(), e.name(),
-				arrow(e.packet.Direction), e.packet.Number, e.packet.Name(), e.what)
+		for i := range w.entries {
+			e := &w.entries[i]
+			if e.PageConnection != c {
+				continue
+			}
+			if len(w.b) < budget {
+				w.card(e, e.name())
+			} else {
+				w.add("<p class=\"card {}\" id=\"{}\">{} {} {} {}: left out, as this page is long already</p>\n", e.packet.side(), e.name(),
+					arrow(e.packet.Direction), e.packet.Number, e.packet.Name(), e.what)
+			}
+			if left > 0 && i == pageHead-1 {
+				w.add("<p class=\"gap\">{} left out here: a page shows the first {} and the last {}.</p>\n", count(left, "packet"), pageHead, PagePackets-pageHead)
+			}
 		}
-		if left > 0 && e.place() == w.entries[pageHead-1].place() {
-			w.add("<p class=\"gap\">{} left out here: a page shows the first {} and the last {}.</p>\n", count(left, "packet"), pageHead, PagePackets-pageHead)
-		}
-		if e.open != "" && (i == len(order)-1 || order[i+1].PageConnection != last) {
-			w.add("<p class=\"note\">At the end {}.</p>\n", e.open)
+		if c.open != "" {
+			w.add("<p class=\"note\">At the end {}.</p>\n", c.open)
 		}
 	}
 	w.add("</section>\n<section id=\"flows\"><h2>What answers what</h2>\n<p>A packet that wants an answer, and what came of it.</p>\n")
@@ -223,34 +219,21 @@ func (w *pageWriter) reproduce(pg *Page) {
 	if pg.Command != "" {
 		w.add("<p>The command:</p>\n<pre>{}</pre>\n", pg.Command)
 	}
-	capture := AppendCaptureHeader(nil)
-	captures := map[int]*Capture{}
-	lines := map[int][]byte{} // by connection
-	var numbers []int
-	cut := false
+	file := AppendCaptureHeader(nil)
 	l := Layout{Style: Hex, Times: true, ShowSecrets: pg.ShowSecrets}
-	for i := range w.entries {
-		e := &w.entries[i]
-		n := e.number
-		if e.length > len(e.packet.Bytes) {
-			cut = true
-			continue
+	w.add("<p>The bytes, as <code>dissect</code> reads them: all lines with <code>dissect FILE</code>, one packet with "+
+		"<code>dissect -x &#39;c0 00&#39;</code>. Packets of more than {} bytes are not among them.</p>\n", pageBytes)
+	for _, connection := range w.connections {
+		c := Capture{Connection: connection.number, Began: connection.began, ShowSecrets: pg.ShowSecrets}
+		var lines []byte
+		for i := range w.entries {
+			if e := &w.entries[i]; e.PageConnection == connection && e.length == len(e.packet.Bytes) {
+				lines = l.Append(lines, &e.packet)
+				file = c.Append(file, &e.packet)
+			}
 		}
-		if captures[n] == nil {
-			captures[n] = &Capture{Connection: n, Began: e.began, ShowSecrets: pg.ShowSecrets}
-			numbers = append(numbers, n)
-		}
-		lines[n] = l.Append(lines[n], &e.packet)
-		capture = captures[n].Append(capture, &e.packet)
-	}
-	w.add("<p>The bytes, as <code>dissect</code> reads them: all lines with <code>dissect FILE</code>, one packet with <code>dissect -x &#39;c0 00&#39;</code>.")
-	if cut {
-		w.add(" Packets of more than {} bytes are left out.", pageBytes)
-	}
-	w.add("</p>\n")
-	for _, n := range numbers {
-		w.add("<pre class=\"hex\">{}</pre>\n", string(lines[n]))
+		w.add("<pre class=\"hex\">{}</pre>\n", string(lines))
 	}
 	w.add("<p><a download=\"mqtt.pcapng\" href=\"data:application/octet-stream;base64,{}\">The same for Wireshark</a>: pcapng, with made-up addresses.</p>\n</section>\n",
-		safe(base64.StdEncoding.EncodeToString(capture)))
+		safe(base64.StdEncoding.EncodeToString(file)))
 }

@@ -2,7 +2,6 @@ package dissect
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -188,28 +187,31 @@ func (p *Packet) at(name string) int {
 // or "" if none does.
 func (s *Session) Unanswered() string {
 	var texts []string
-	var numbers []int // of texts, in order
-	waits := func(number int, format string, values ...any) {
-		i := len(numbers)
-		for i > 0 && numbers[i-1] > number {
-			i--
+	var numbers []int // of packets, in order, each with its text
+	waits := func(number int, name string, id uint16) {
+		text := digits(number) + " " + name
+		if id > 0 {
+			text += fmt.Sprintf(" (id %d)", id)
 		}
-		numbers = slices.Insert(numbers, i, number)
-		texts = slices.Insert(texts, i, fmt.Sprintf(format, values...))
+		numbers, texts = append(numbers, number), append(texts, text)
+		for i := len(texts) - 1; i > 0 && numbers[i-1] > numbers[i]; i-- {
+			numbers[i-1], numbers[i] = numbers[i], numbers[i-1]
+			texts[i-1], texts[i] = texts[i], texts[i-1]
+		}
 	}
-	if number := s.state.connect; number > 0 && s.state.connack == 0 {
-		waits(number, "%d CONNECT", number)
+	if s.state.connect > 0 && s.state.connack == 0 {
+		waits(s.state.connect, "CONNECT", 0)
 	}
 	for d := range s.state.flows {
 		for id, f := range s.state.flows[d].open {
-			waits(f.last(), "%d %s (id %d)", f.last(), f.lastName(), id)
+			waits(f.last(), f.lastName(), id)
 		}
 	}
 	for id, r := range s.state.requests {
-		waits(r.number, "%d %s (id %d)", r.number, typeNames[r.typ], id)
+		waits(r.number, typeNames[r.typ], id)
 	}
 	for _, g := range s.state.pings {
-		waits(g.number, "%d PINGREQ", g.number)
+		waits(g.number, "PINGREQ", 0)
 	}
 	if len(texts) == 0 {
 		return ""

@@ -303,3 +303,24 @@ func (d *desk) remove(name string) {
 		d.t.Fatal(err)
 	}
 }
+
+// mkdirThing makes a thing with a new certificate and this policy.
+func (d *desk) mkdirThing(name, policy string) {
+	d.t.Helper()
+	d.mkdir(name)
+	if err := fillFolder(filepath.Join(d.dir, name), d.Certificates); err != nil {
+		d.t.Fatal(err)
+	}
+	d.write(filepath.Join(name, "policy.json"), policy)
+}
+
+// tlsConfigOf is tlsConfig for another thing.
+func (d *desk) tlsConfigOf(name string) *tls.Config {
+	d.t.Helper()
+	folder := filepath.Join(d.dir, name)
+	pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "cert.pem"), filepath.Join(folder, "private.key"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return d.tlsConfig(func(c *tls.Config) { c.Certificates = []tls.Certificate{pair} })
+}

@@ -3,6 +3,7 @@ package aws
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -30,7 +31,11 @@ type folder struct {
 func openRegistry(root string) (*registry, error) {
 	r := &registry{root: root, folders: map[string]folder{}}
 	if mistakes := r.refresh(); len(mistakes) > 0 {
-		return nil, fmt.Errorf("%s: %w", root, mistakes[0])
+		var path *fs.PathError
+		if errors.As(mistakes[0], &path) {
+			return nil, mistakes[0] // which names the whole path
+		}
+		return nil, fmt.Errorf("%s/%w", root, mistakes[0])
 	}
 	return r, nil
 }

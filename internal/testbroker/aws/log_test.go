@@ -1,0 +1,140 @@
+package aws
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+// text returns the log as a reader sees it, with TRACE and CERTIFICATE in place of what is random.
+func (d *desk) text() string {
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var b strings.Builder
+	for _, e := range d.log {
+		b.WriteString(e.String() + "\n")
+	}
+	d.log = nil
+	trace := regexp.MustCompile(`"traceId":"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`)
+	certificate := regexp.MustCompile(`[0-9a-f]{64}`)
+	return certificate.ReplaceAllString(trace.ReplaceAllString(b.String(), `"traceId":"TRACE"`), "CERTIFICATE")
+}
+
+func TestLogAsAReaderSeesIt(t *testing.T) {
+	const (
+		front   = `{"timestamp":"2000-01-01 00:00:00.000","logLevel":"INFO","traceId":"TRACE","accountId":"123456789012","status":"Success",`
+		failure = `{"timestamp":"2000-01-01 00:00:00.000","logLevel":"ERROR","traceId":"TRACE","accountId":"123456789012","status":"Failure",`
+		who     = `"clientId":"c1","principalId":"CERTIFICATE","sourceIp":"127.0.0.1"`
+		denial  = `"reason":"AUTHORIZATION_FAILURE","details":"no statement allows iot:RetainPublish on arn:aws:iot:us-east-1:123456789012:topic/a<b: no Allow has iot:RetainPublish; ` +
+			`statement 1 of policy.json has the resource, but for iot:Connect; 3 more statements do not match either"`
+		help = `"action":"iot:RetainPublish","resource":"arn:aws:iot:us-east-1:123456789012:topic/a<b",` +
+			`"wouldAllow":{"Effect":"Allow","Action":"iot:RetainPublish","Resource":"arn:aws:iot:us-east-1:123456789012:topic/a<b"}`
+	)
+	onDesk(t, Config{}, func(t *testing.T, d *desk) {
+		d.allow(allowConnect, allowPublish, allowSubscribe, allowReceive)
+		w := d.join("c1")
+		w.subscribe(1, "a<b")
+		w.publish("a<b", "x", 1)
+		w.wantMessage("a<b", "x", 1)
+		w.wantPuback(1)
+		w.send(packet.AppendUnsubscribe(nil, &packet.Unsubscribe{ID: 2, Filters: packet.Filters{}.Add("a<b")}))
+		w.want(packet.AppendUnsuback(nil, &packet.Unsuback{ID: 2}))
+		w.publish("a<b", "retained", 2)
+		w.wantEnd()
+		want := front + `"eventType":"Connect","protocol":"MQTT",` + who + "}\n" +
+			front + `"eventType":"Subscribe","protocol":"MQTT","topicName":"a<b",` + who + "}\n" +
+			front + `"eventType":"Publish-In","protocol":"MQTT","topicName":"a<b",` + who + "}\n" +
+			front + `"eventType":"Publish-Out","protocol":"MQTT","topicName":"a<b",` + who + "}\n" +
+			front + `"eventType":"Unsubscribe","protocol":"MQTT","topicName":"a<b",` + who + "}\n" +
+			failure + `"eventType":"Publish-In","protocol":"MQTT","topicName":"a<b",` + who + `,"retain":true,` + denial + "," + help + "}\n" +
+			failure + `"eventType":"Disconnect","protocol":"MQTT",` + who + "," + denial + `,"disconnectReason":"AUTH_ERROR",` + help + "}\n"
+		if got := d.text(); got != want {
+			t.Errorf("log:\n%swant:\n%s", got, want)
+		}
+	})
+}
+
+func TestLogOfAConnectionThatIsTakenOver(t *testing.T) {
+	onDesk(t, Config{}, func(t *testing.T, d *desk) {
+		d.join("c1")
+		time.Sleep(1234 * time.Millisecond)
+		d.text()
+		d.join("c1")
+		want := `{"timestamp":"2000-01-01 00:00:01.234","logLevel":"INFO","traceId":"TRACE","accountId":"123456789012","status":"Success",` +
+			`"eventType":"Disconnect","protocol":"MQTT","clientId":"c1","principalId":"CERTIFICATE","sourceIp":"127.0.0.1","reason":"DUPLICATE_CLIENT_ID",` +
+			`"details":"another client connected with the client identifier \"c1\" [MQTT-3.1.4-2]","disconnectReason":"DUPLICATE_CLIENTID"}` + "\n"
+		if got, _, _ := strings.Cut(d.text(), "\n"); got+"\n" != want {
+			t.Errorf("log:\n%s\nwant:\n%s", got, want)
+		}
+	})
+}
+
+func TestLinesAboutOnePacketHaveOneTrace(t *testing.T) {
+	onDesk(t, Config{}, func(t *testing.T, d *desk) {
+		d.allow(allowConnect)
+		w := d.join("c1")
+		w.publish("a", "", 1)
+		w.wantEnd()
+		synctest.Wait()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.log[0].TraceID == d.log[1].TraceID || d.log[1].TraceID != d.log[2].TraceID {
+			t.Errorf("traces %s, %s, %s: want that of the PUBLISH in the last two", d.log[0].TraceID, d.log[1].TraceID, d.log[2].TraceID)
+		}
+	})
+}
+
+// slowWriter writes when it is let.
+type slowWriter struct {
+	let  chan struct{}
+	text strings.Builder
+	err  error
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	<-w.let
+	if w.err != nil {
+		return 0, w.err
+	}
+	return w.text.Write(p)
+}
+
+func TestLogWriterNeverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowWriter{let: make(chan struct{})}
+		l := NewLogWriter(w)
+		l.Log(Entry{ClientID: "first"})
+		synctest.Wait() // in Write now
+		for range maxLines + 3 {
+			l.Log(Entry{})
+		}
+		close(w.let)
+		l.Close()
+		lines := strings.Split(w.text.String(), "\n")
+		if len(lines) != maxLines+3 || !strings.Contains(lines[0], `"clientId":"first"`) {
+			t.Fatalf("%d lines, want %d and one about those that were lost; the first is %s", len(lines), maxLines+1, lines[0])
+		}
+		if want := "# 3 lines were lost here: they came faster than they could be written"; lines[maxLines+1] != want {
+			t.Errorf("%q, want %q", lines[maxLines+1], want)
+		}
+	})
+}
+
+func TestLogWriterOutlivesItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowWriter{let: make(chan struct{}), err: errors.New("broken pipe")}
+		close(w.let)
+		l := NewLogWriter(w)
+		for range 3 {
+			l.Log(Entry{})
+			synctest.Wait()
+		}
+		l.Close()
+	})
+}

@@ -149,7 +149,6 @@ func (w *walk) name(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
-	began := time.Now()
 	addresses, err := lookup(ctx, w.endpoint.Host)
 	if err != nil {
 		if ctx.Err() != nil && isTimeout(ctx.Err()) {
@@ -162,7 +161,7 @@ func (w *walk) name(ctx context.Context) bool {
 	if n := len(addresses) - len(list); n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return w.found(Passed, "DNS", "%s is %s%s, in %s", w.endpoint.Host, strings.Join(list, ", "), more, milliseconds(began))
+	return w.found(Passed, "DNS", "%s is %s%s", w.endpoint.Host, strings.Join(list, ", "), more)
 }
 
 // tcp tries the port and, for AWS IoT Core, the other one as well, since a firewall may let only one of them pass.
@@ -234,7 +233,7 @@ func (w *walk) dialContext() func(ctx context.Context, network, address string) 
 	return netDialer()
 }
 
-// tls looks at the server's side of TLS: version, chain, name and time.
+// tls looks at the server's side of TLS: version, chain, name and time. It gives two steps, TLS and server.
 func (w *walk) tls(ctx context.Context) bool {
 	if !w.endpoint.TLS {
 		return w.found(Skipped, "TLS", "not used: everything is sent in the clear")
@@ -269,8 +268,9 @@ func (w *walk) tls(ctx context.Context) bool {
 		w.refusal = err // with TLS 1.2; the server's side is as it should be
 	}
 	leaf := server.PeerCertificates[0]
-	return w.found(Passed, "TLS", "%s in %s; the server's certificate is for %s, valid until %s, and signed by %q up to %s",
-		tls.VersionName(server.Version), took, certificateNames(leaf), clock(leaf.NotAfter), commonName(leaf), w.Config.Credentials.CAFile)
+	return w.found(Passed, "TLS", "%s with %s in %s", tls.VersionName(server.Version), tls.CipherSuiteName(server.CipherSuite), took) &&
+		w.found(Passed, "server", "its certificate is for %s, valid until %s, signed by %q, and trusted by %s",
+			certificateNames(leaf), clock(leaf.NotAfter), commonName(leaf), w.Config.Credentials.CAFile)
 }
 
 // load loads the credentials. If only the pair is at fault, it returns the roots alone and the fault.

@@ -105,10 +105,10 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 		}
 		because(cause)
 	}
-	if s.aws && 0 < e.Short && e.Short < shortInARow || len(causes) == 0 {
+	if len(causes) == 0 {
 		because("another client connected as " + s.clientID() + ", and the server keeps the newer one [MQTT-3.1.4-2]")
 	}
-	if s.aws && doing(e) == "" && e.Up < recheck {
+	if s.aws && e.Cause == nil { // it is not known what was going on
 		because("AWS IoT hangs up on a publish or subscribe that no policy of the certificate allows")
 	}
 	d.causes(causes...)
@@ -162,7 +162,7 @@ func silent(s *symptom) *Diagnosis {
 			return d.add("is the server overloaded, or the network slow?")
 		}
 		return d.causes("AWS IoT discards messages above 100 a second on a connection, and above the account's rate, without an acknowledgement; send fewer",
-			"it acknowledges no QoS 2", "the network is slow; the longest wait can be made longer")
+			"the network is slow; the longest wait can be made longer")
 	}
 	if !s.aws {
 		return d.add("does anybody publish to it, and is this client allowed to receive it?")

@@ -36,9 +36,12 @@ func noNetwork(s *symptom) *Diagnosis {
 		return d.add("is the address right, and does a firewall let the port through?")
 	case errors.As(s.err, &network):
 		d := diagnosis(KindNetwork, s.text())
+		var dial *net.OpError
 		var errno syscall.Errno
 		if errors.As(s.err, &errno) {
-			d = diagnosis(KindNetwork, "no way to "+s.where()+": "+errno.Error())
+			d.Lines[0] = "no way to " + s.where() + ": " + errno.Error()
+		} else if errors.As(s.err, &dial) && dial.Op == "dial" {
+			d.Lines[0] = "no way to " + s.where() + ": " + dial.Err.Error()
 		}
 		return d.add("is this machine online?")
 	}

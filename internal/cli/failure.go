@@ -20,7 +20,11 @@ type failure struct {
 
 // diagnose makes a failure of an error of the client, or of its configuration.
 func diagnose(err error, server iot.Config) *failure {
-	d := iot.Diagnose(err, server)
+	return failureOf(iot.Diagnose(err, server), err)
+}
+
+// failureOf is the failure that d tells of err.
+func failureOf(d *iot.Diagnosis, err error) *failure {
 	f := &failure{code: ExitLocal, lines: d.Lines}
 	switch d.Kind {
 	case iot.KindInvalid:

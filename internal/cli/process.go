@@ -22,7 +22,8 @@ type Process struct {
 	TerminalInput  bool             // Stdin is a terminal
 	TerminalError  bool             // Stderr is a terminal
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network; for tests
+	dial   func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network; for tests
+	lookup func(ctx context.Context, host string) ([]string, error)             // likewise
 }
 
 // OS returns the real one. From then on SIGINT and SIGTERM come through Signals only, and SIGPIPE not at all: to write

@@ -53,9 +53,8 @@ func (o *subscriberOptions) table() *Table {
 				o.keepAliveOption(),
 				o.timeoutOption(),
 			}, o.identityOptions()...)},
-			{"When it does not work", []Option{o.checkOption("subscribes, and takes no message")}},
 			{"Output", []Option{o.quietOption()}},
-			{"To see what travels", append([]Option{o.traceOption(), o.traceFileOption()}, o.recordingOptions()...)},
+			{"To see what travels", append(o.trace.Options(), o.recordingOptions()...)},
 		},
 		Notes: []string{
 			"Payloads go to stdout: JSON laid out on lines of its own, other text as it is, other bytes as a hex dump. " +
@@ -80,9 +79,6 @@ func Subscriber(p *Process) (code ExitCode) {
 	target, err := o.check(table)
 	if err != nil {
 		return table.Mistake(p, "%w", err)
-	}
-	if o.connection.check {
-		return (&checkup{o: &o.connection, process: p, log: log, filters: o.topics}).run(target)
 	}
 	cfg, server, err := o.config(target, p, log)
 	if err != nil {

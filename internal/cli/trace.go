@@ -15,13 +15,50 @@ import (
 	"iotwire/mqtt/dissect"
 )
 
-func (o *connection) traceOption() Option {
-	return Option{Name: "trace", Metavar: "STYLE", Value: &o.traceStyle, Optional: "full", Choices: []string{"brief", "full", "why", "hex"},
-		Help: "show each packet on stderr: brief, full, why, or hex for dissect"}
+// TraceOptions are the options of every program that can show what travels.
+type TraceOptions struct {
+	style, file, times string
+	bytes, width       int
+	secrets            bool
 }
 
-func (o *connection) traceFileOption() Option {
-	return Option{Name: "trace-file", Metavar: "FILE", Value: &o.traceFile, Help: "write the trace here, over what was there"}
+// Options returns the rows of the option table.
+func (o *TraceOptions) Options() []Option {
+	return []Option{
+		{Name: "trace", Metavar: "STYLE", Value: &o.style, Optional: "full", Choices: []string{"brief", "full", "why", "hex"},
+			Help: "show each packet on stderr: brief, full, why, or hex for dissect"},
+		{Name: "trace-file", Metavar: "FILE", Value: &o.file, Help: "write the trace here, over what was there"},
+		{Name: "trace-times", Metavar: "WHEN", Value: &o.times, Default: "on", Choices: []string{"on", "off"},
+			Help: "off: leave out when packets came"},
+		{Name: "trace-bytes", Metavar: "N", Value: &o.bytes, Default: "64", Min: "1", Max: "1000000000",
+			Help: "shorten payloads that are longer"},
+		{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500",
+			Help: "columns; $COLUMNS, or 80, and 100 in a file"},
+		{Name: "show-secrets", Value: &o.secrets, Help: "do not hide passwords in it"},
+	}
+}
+
+// shown reports whether there is to be a trace.
+func (o *TraceOptions) shown() bool { return o.style != "" || o.file != "" }
+
+// layout is how the options want packets.
+func (o *TraceOptions) layout(p *Process) dissect.Layout {
+	l := dissect.Layout{
+		Style:       map[string]dissect.Style{"brief": dissect.Brief, "why": dissect.Why, "hex": dissect.Hex}[o.style],
+		ASCII:       !UTF8(p),
+		Times:       o.times != "off",
+		Bytes:       o.bytes,
+		Width:       o.width,
+		ShowSecrets: o.secrets,
+		Color:       o.file == "" && p.TerminalError && p.Getenv("NO_COLOR") == "",
+	}
+	if l.Width == 0 {
+		l.Width, _ = strconv.Atoi(p.Getenv("COLUMNS"))
+	}
+	if l.Width == 0 && o.file != "" {
+		l.Width = 100
+	}
+	return l
 }
 
 // tracer prints and records the packets of each connection, in both directions, with a reading of the bytes that shares
@@ -34,37 +71,30 @@ type tracer struct {
 	out         io.Writer // nil: the console
 	file        *os.File
 	connections int
+	last        int // the connection that was printed last
 }
 
 // openTrace returns the tracer of connections to server that the options ask for, or nil.
 func (o *connection) openTrace(p *Process, log *console, server string) (*tracer, error) {
-	t := &tracer{shown: o.traceStyle != "" || o.traceFile != ""}
-	if !t.shown && o.page == "" && o.pcap == "" {
+	if !o.trace.shown() && o.page == "" && o.pcap == "" {
 		return nil, nil
 	}
-	var err error
-	if t.recording, err = o.openRecording(p, log, server); err != nil {
-		return nil, err
-	}
-	t.layout = dissect.Layout{
-		Style: map[string]dissect.Style{"brief": dissect.Brief, "why": dissect.Why, "hex": dissect.Hex}[o.traceStyle],
-		ASCII: !UTF8(p),
-		Times: true,
-	}
-	t.layout.Width, _ = strconv.Atoi(p.Getenv("COLUMNS"))
-	if o.traceFile == "" {
-		t.layout.Color = p.TerminalError && p.Getenv("NO_COLOR") == ""
-		return t, nil
-	}
-	if t.layout.Width == 0 {
-		t.layout.Width = 100
-	}
-	f, err := create(o.traceFile)
+	r, err := o.openRecording(p, log, server)
 	if err != nil {
 		return nil, err
 	}
-	t.out, t.file = f, f
-	return t, nil
+	t := &tracer{recording: r, last: 1} // the first connection needs no heading: there may be no other
+	return t, t.open(&o.trace, p)
+}
+
+// open opens the file of the trace, if it has one.
+func (t *tracer) open(o *TraceOptions, p *Process) (err error) {
+	t.shown, t.layout = o.shown(), o.layout(p)
+	if o.file != "" {
+		t.file, err = create(o.file)
+		t.out = t.file
+	}
+	return err
 }
 
 // close writes the page, and closes the files. If one could not be written, a code that says that all was done says so no
@@ -97,13 +127,16 @@ func (t *tracer) attach(cfg *mqtt.Config) {
 		if err != nil {
 			return nil, err
 		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.connections++; t.connections > 1 {
-			t.print(fmt.Sprintf("# connection %d\n", t.connections))
-		}
-		return &tracedConn{Conn: conn, t: t, began: time.Now(), record: t.begin(t.connections, conn)}, nil
+		return &tracedConn{conn, t.begin("", conn)}, nil
 	}
+}
+
+// begin begins the trace of a connection. name says whose it is, where it is not the only one.
+func (t *tracer) begin(name string, conn net.Conn) *traced {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connections++
+	return &traced{t: t, number: t.connections, name: name, began: time.Now(), record: t.recording.begin(t.connections, conn)}
 }
 
 // print writes one packet's lines in one write. Who closed the output does not want to know.
@@ -118,24 +151,81 @@ func (t *tracer) print(text string) {
 	io.WriteString(t.out, text)
 }
 
-// tracedConn is a connection whose bytes are traced. What is sent is printed before it is written, as the answer could
-// overtake it, and what is received before anybody judges it.
+// traced is a connection whose bytes are traced. Everything in it is guarded by t.mu.
+type traced struct {
+	t       *tracer
+	number  int
+	name    string
+	began   time.Time
+	session dissect.Session
+	record  record
+	closed  bool
+}
+
+// add takes in what was sent or received.
+func (c *traced) add(d dissect.Direction, b []byte) {
+	at := time.Since(c.began)
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	for _, p := range c.session.Add(d, at, b) {
+		c.show(&p)
+	}
+}
+
+// show prints and records a packet.
+func (c *traced) show(p *dissect.Packet) {
+	if c.t.shown {
+		c.print(string(c.t.layout.Append(nil, p)))
+	}
+	c.t.recording.add(&c.record, p)
+}
+
+// print prints lines about the connection, under its heading if the lines above are about another one.
+func (c *traced) print(text string) {
+	if c.t.last != c.number {
+		c.t.last = c.number
+		text = fmt.Sprintf("# connection %d%s\n%s", c.number, c.name, text)
+	}
+	c.t.print(text)
+}
+
+// fail says that not all was written that was shown.
+func (c *traced) fail(written, of int, err error) {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	c.print(fmt.Sprintf("# %d of these last %d bytes were written: %v\n", written, of, err))
+}
+
+// end prints what was cut short, and what waits for an answer.
+func (c *traced) end() {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	for _, p := range c.session.Close(time.Since(c.began)) {
+		c.show(&p)
+	}
+	open := c.session.Unanswered()
+	c.record.page.Close(open)
+	if open != "" {
+		c.print("# " + open + "\n")
+	}
+}
+
+// tracedConn is a client's connection. What is sent is printed before it is written, as the answer could overtake it, and
+// what is received before anybody judges it.
 type tracedConn struct {
 	net.Conn
-	t       *tracer
-	began   time.Time
-	session dissect.Session // guarded by t.mu
-	record  record          // guarded by t.mu
-	closed  bool            // guarded by t.mu
+	*traced
 }
 
 func (c *tracedConn) Write(b []byte) (int, error) {
 	c.add(dissect.ToServer, b)
 	n, err := c.Conn.Write(b)
 	if err != nil {
-		c.t.mu.Lock()
-		defer c.t.mu.Unlock()
-		c.t.print(fmt.Sprintf("# %d of these last %d bytes were written: %v\n", n, len(b), err))
+		c.fail(n, len(b), err)
 	}
 	return n, err
 }
@@ -148,37 +238,7 @@ func (c *tracedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (c *tracedConn) add(d dissect.Direction, b []byte) {
-	at := time.Since(c.began)
-	c.t.mu.Lock()
-	defer c.t.mu.Unlock()
-	for _, p := range c.session.Add(d, at, b) {
-		c.show(&p)
-	}
-}
-
-// show prints and records a packet.
-func (c *tracedConn) show(p *dissect.Packet) {
-	if c.t.shown {
-		c.t.print(string(c.t.layout.Append(nil, p)))
-	}
-	c.t.add(&c.record, p)
-}
-
-// Close prints what was cut short, and what waits for an answer.
 func (c *tracedConn) Close() error {
-	c.t.mu.Lock()
-	if !c.closed {
-		c.closed = true
-		for _, p := range c.session.Close(time.Since(c.began)) {
-			c.show(&p)
-		}
-		open := c.session.Unanswered()
-		c.record.page.Close(open)
-		if open != "" {
-			c.t.print("# " + open + "\n")
-		}
-	}
-	c.t.mu.Unlock()
+	c.end()
 	return c.Conn.Close()
 }

@@ -21,7 +21,7 @@ type connection struct {
 	endpoint, prefix, certDir string
 	clientID, ca, cert, key   string
 	searched                  bool // --cert-dir was given
-	persistent, aws           bool
+	persistent, aws, check    bool
 	store                     string
 	qos                       int
 	keepAlive, timeout        time.Duration
@@ -118,7 +118,7 @@ func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) 
 // config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
 // [iot.ErrCredentials].
 func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt.Config, iot.Config, error) {
-	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix, AWS: o.aws, DialContext: p.dial}
+	c := o.server(p)
 	if target.TLS {
 		credentials, err := o.credentials(target)
 		if err != nil {
@@ -139,12 +139,22 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 		return mqtt.Config{}, c, err
 	}
 	c.ClientID = cfg.ClientID
+	o.prepare(&cfg)
+	return cfg, c, nil
+}
+
+// server says where to connect, and as whom, but for the credentials.
+func (o *connection) server(p *Process) iot.Config {
+	return iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix, AWS: o.aws, DialContext: p.dial}
+}
+
+// prepare makes what the options say about the connection part of cfg.
+func (o *connection) prepare(cfg *mqtt.Config) {
 	cfg.CleanSession = !o.persistent
 	cfg.Timeout = o.timeout
 	if cfg.KeepAlive = o.keepAlive; o.keepAlive == 0 {
 		cfg.KeepAlive = -1
 	}
-	return cfg, c, nil
 }
 
 // openStore opens the store of a client that keeps its session, and makes it part of cfg.

@@ -58,6 +58,7 @@ func (o *publisherOptions) table() *Table {
 				o.timeoutOption(),
 			}},
 			{"Connection", append([]Option{o.keepAliveOption()}, o.identityOptions()...)},
+			{"When it does not work", []Option{o.checkOption("sends the message of -m, -f or -z once, or none")}},
 			{"Output", []Option{
 				{Name: "json", Value: &o.json, Help: "one JSON object for each message on stdout"},
 				o.quietOption(),
@@ -85,6 +86,9 @@ func Publisher(p *Process) (code ExitCode) {
 	target, err := o.check(table)
 	if err != nil {
 		return table.Mistake(p, "%w", err)
+	}
+	if o.connection.check {
+		return o.checkup(table, p, log, target)
 	}
 	messages, code := o.source(p, log)
 	if code != ExitDone {
@@ -140,7 +144,7 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 	if err != nil {
 		return target, err
 	}
-	if !t.Given("message") && o.file == "" && !o.lines && !o.empty {
+	if !t.Given("message") && o.file == "" && !o.lines && !o.empty && !o.connection.check {
 		return target, errors.New("no message: give one of -m TEXT, -f FILE, -l, -z")
 	}
 	if o.lines && !t.Given("count") {
@@ -150,6 +154,24 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 		o.interval = 0
 	}
 	return target, o.checkMessage(target, source{})
+}
+
+// checkup is --check. What has consequences is not done unless it was asked for: without a message, none is sent.
+func (o *publisherOptions) checkup(t *Table, p *Process, log *console, target iot.Endpoint) ExitCode {
+	c := &checkup{o: &o.connection, process: p, log: log}
+	if o.lines || !t.Given("message") && o.file == "" && !o.empty {
+		c.hint = "with -m TEXT it would send a message to " + oneLine(o.topic)
+		return c.run(target)
+	}
+	messages, code := o.source(p, log)
+	if code != ExitDone {
+		return code
+	}
+	if err := o.checkMessage(target, messages); err != nil {
+		return t.Mistake(p, "%w", err)
+	}
+	c.message = &mqtt.Message{Topic: o.topic, Payload: messages.payload, Retain: o.retain}
+	return c.run(target)
 }
 
 // checkMessage reports whether the first of messages, or one without a payload if they are the lines of stdin, may be

@@ -84,7 +84,7 @@ func TestTraceOptions(t *testing.T) {
 		{nil, "+0.000", "+0.001", ""},
 		{[]string{"--trace-times=off"}, "client to server · 15 bytes · §3.1\n", "+0.000", ""},
 		{[]string{"--trace-bytes", "8"}, "012345… · 40 bytes", "0123456", ""},
-		{[]string{"--width", "100", "--trace-bytes", "39"}, "0123456789012345678901234567…", "", ""},
+		{[]string{"--width", "100", "--trace-bytes", "39"}, "01234567890123456789012345678…", "", ""},
 		{[]string{"--width", "100", "--trace-bytes", "40"}, "0123456789012345678901234567890123456789 · 40 bytes", "…", ""},
 		{[]string{"--width", "80"}, "§3.1.2.2\n", "[3.1.2-2]", ""},
 		{[]string{"--width", "100"}, "§3.1.2.2 [3.1.2-2]\n", "", ""},

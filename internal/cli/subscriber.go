@@ -53,6 +53,7 @@ func (o *subscriberOptions) table() *Table {
 				o.keepAliveOption(),
 				o.timeoutOption(),
 			}, o.identityOptions()...)},
+			{"When it does not work", []Option{o.checkOption("subscribes, and takes no message")}},
 			{"Output", []Option{o.quietOption()}},
 			{"To see what travels", append(o.trace.Options(), o.recordingOptions()...)},
 		},
@@ -79,6 +80,9 @@ func Subscriber(p *Process) (code ExitCode) {
 	target, err := o.check(table)
 	if err != nil {
 		return table.Mistake(p, "%w", err)
+	}
+	if o.connection.check {
+		return (&checkup{o: &o.connection, process: p, log: log, filters: o.topics}).run(target)
 	}
 	cfg, server, err := o.config(target, p, log)
 	if err != nil {

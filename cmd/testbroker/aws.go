@@ -22,6 +22,7 @@ type awsOptions struct {
 	explain, subackOnDeny, strict  bool
 	connectInterval, sessionExpiry time.Duration
 	ackDelay                       time.Duration
+	trace                          cli.TraceOptions
 }
 
 func (o *awsOptions) table() *cli.Table {
@@ -66,6 +67,7 @@ func (o *awsOptions) table() *cli.Table {
 				{Name: "ack-delay", Metavar: "TIME", Value: &o.ackDelay,
 					Help: "the time before PUBACK, such as 50ms; at 100 messages that wait for it no more are taken"},
 			}},
+			{Title: "To see what travels", Options: o.trace.Options()},
 		},
 		Notes: []string{
 			"DIR is a thing's folder, and so is each folder in it that has a certificate: cert.pem is the certificate, " +
@@ -119,7 +121,13 @@ func runAWS(p *cli.Process) cli.ExitCode {
 	}
 	writer := aws.NewLogWriter(to)
 	defer writer.Close()
-	core, err := aws.New(o.config(writer))
+	config := o.config(writer)
+	trace, err := tapped(&o.trace, p, &config.Broker)
+	if err != nil {
+		return fail(cli.ExitLocal, err)
+	}
+	defer trace.Close()
+	core, err := aws.New(config)
 	if err != nil {
 		return fail(cli.ExitTLS, err)
 	}

@@ -43,5 +43,13 @@ func (l *cutListener) Accept() (net.Conn, error) {
 	}
 	near, far := testbroker.Pipe()
 	l.relay.Join(client, near)
-	return far, nil
+	return &relayedConn{far.(*testbroker.Conn), client.RemoteAddr()}, nil
 }
+
+// relayedConn comes from where the client is, not from the relay.
+type relayedConn struct {
+	*testbroker.Conn
+	from net.Addr
+}
+
+func (c *relayedConn) RemoteAddr() net.Addr { return c.from }

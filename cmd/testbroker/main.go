@@ -24,6 +24,7 @@ type options struct {
 	deny          []string
 	cut           string
 	aws           bool
+	trace         cli.TraceOptions
 }
 
 func (o *options) table() *cli.Table {
@@ -49,7 +50,7 @@ func (o *options) table() *cli.Table {
 				Help: "lose the first packet with this name, such as PUBREC, and its connection; needs -p"},
 			{Name: "aws", Value: &o.aws,
 				Help: "the rules of AWS IoT Core, with options of its own: testbroker --aws --help"},
-		}}},
+		}}, {Title: "To see what travels", Options: o.trace.Options()}},
 		Notes: []string{"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
 			"testbroker eval decides about one request by AWS IoT policies, without a broker: testbroker eval --help."},
 	}
@@ -132,7 +133,13 @@ func run(p *cli.Process) cli.ExitCode {
 		return fail(cli.ExitLocal, err)
 	}
 
-	broker := testbroker.New(testbroker.Config{DenySubscribe: o.deny})
+	config := testbroker.Config{DenySubscribe: o.deny}
+	trace, err := tapped(&o.trace, p, &config)
+	if err != nil {
+		return fail(cli.ExitLocal, err)
+	}
+	defer trace.Close()
+	broker := testbroker.New(config)
 	defer broker.Close()
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
@@ -144,6 +151,15 @@ func run(p *cli.Process) cli.ExitCode {
 	case err := <-ended:
 		return fail(cli.ExitLocal, err)
 	}
+}
+
+// tapped makes the trace that o asks for, nil if it asks for none, part of config.
+func tapped(o *cli.TraceOptions, p *cli.Process, config *testbroker.Config) (*cli.ServerTrace, error) {
+	trace, err := o.Server(p, "testbroker")
+	if trace != nil {
+		config.Tap = trace.Tap
+	}
+	return trace, err
 }
 
 // listen says in few words why it cannot.

@@ -142,18 +142,7 @@ func TestServesMutualTLSAndEndsOnSIGINT(t *testing.T) {
 		}
 		handshake(t, plain, "a")
 		plain.Close()
-		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "private.key"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ca, err := os.ReadFile(filepath.Join(dir, "AmazonRootCA1.pem"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(ca)
-		config := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
-		conn, err := tls.Dial("tcp", m[2], config)
+		conn, err := tls.Dial("tcp", m[2], clientTLS(t, dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,6 +150,22 @@ func TestServesMutualTLSAndEndsOnSIGINT(t *testing.T) {
 		conn.Close()
 		stop(t, c, os.Interrupt)
 	}
+}
+
+// clientTLS is the configuration of the device whose certificates are in dir.
+func clientTLS(t *testing.T, dir string) *tls.Config {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "private.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(filepath.Join(dir, "AmazonRootCA1.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
 }
 
 func TestMistakesAreOneLine(t *testing.T) {

@@ -2,6 +2,7 @@ package testbroker
 
 import (
 	"crypto/tls"
+	"net"
 	"time"
 
 	"iotwire/mqtt/packet"
@@ -84,6 +85,11 @@ type Config struct {
 	// Observe is told of every packet in either direction and of the end of each connection, in order, such as by
 	// [Transcript.Observe]. It is called with the broker locked: it must be quick, and must not call the broker.
 	Observe func(Event)
+
+	// Tap is called with each connection once TLS, if any, is there. What it returns is told of the connection's bytes on
+	// the plain side of TLS: those from the client when they came, those to it before they are written, and nil, once, at
+	// the end. It is called on two goroutines, must be quick, and must not keep the bytes.
+	Tap func(net.Conn) func(fromClient bool, b []byte)
 }
 
 // withDefaults returns c with every number set.

@@ -38,6 +38,7 @@ type connection struct {
 	number  uint64
 	conn    net.Conn
 	state   *tls.ConnectionState // nil without TLS
+	tap     func(bool, []byte)   // of Config.Tap; nil: nobody wants to know
 	wake    chan struct{}        // out is no longer empty, or the end has come
 	room    chan struct{}        // out was emptied
 	written chan struct{}        // closed once the writer has ended
@@ -84,6 +85,9 @@ func (c *connection) read() error {
 		c.state = &state
 	}
 	b := c.broker
+	if b.config.Tap != nil {
+		c.tap = b.config.Tap(c.conn)
+	}
 	r := packet.NewReader((*source)(c), b.config.MaxPacket)
 	h, body, err := r.Next()
 	if err != nil {
@@ -144,7 +148,7 @@ type source connection
 
 func (s *source) Read(p []byte) (int, error) {
 	if s.connected {
-		n, err := s.conn.Read(p)
+		n, err := s.read(p)
 		if s.moved += n; s.moved >= progress { // a large packet on a slow line
 			s.moved = 0
 			(*connection)(s).showLife()
@@ -157,7 +161,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, fmt.Errorf("more than %d bytes and no CONNECT", maxConnect)
 	}
-	n, err := s.conn.Read(p)
+	n, err := s.read(p)
 	if s.received == 0 && n > 0 {
 		// [MQTT-3.1.0-1] The first packet is CONNECT. That need not wait until the packet is whole.
 		if t := packet.Type(p[0] >> 4); t > packet.CONNECT && t <= packet.DISCONNECT {
@@ -165,6 +169,15 @@ func (s *source) Read(p []byte) (int, error) {
 		}
 	}
 	s.received += n
+	return n, err
+}
+
+// read reads the connection, and tells who wants to know.
+func (s *source) read(p []byte) (int, error) {
+	n, err := s.conn.Read(p)
+	if s.tap != nil && n > 0 {
+		s.tap(true, p[:n])
+	}
 	return n, err
 }
 
@@ -238,6 +251,9 @@ func (c *connection) write() {
 			return
 		}
 		c.signal(c.room)
+		if c.tap != nil {
+			c.tap(false, out)
+		}
 		if err := pace.write(c.conn, out, c.gone); err != nil {
 			b.mu.Lock()
 			c.abort(err)
@@ -310,6 +326,9 @@ func (c *connection) finish(why error) {
 	}
 	b.mu.Unlock()
 	<-c.written
+	if c.tap != nil {
+		c.tap(true, nil)
+	}
 
 	b.mu.Lock()
 	linger := !c.aborted && !lost(why)

@@ -12,8 +12,11 @@ import (
 	"iotwire/mqtt"
 )
 
-// checkup is what --check does in place of the program's work: it walks the way to the server, with what the program
-// itself would send there, and no more. Its report goes to standard output, as it is what was asked for.
+// checkup is what --check does in place of the program's work: it walks the way to the server with what the program
+// itself would send there, once, and nothing else. It connects under the client id of the program, since policies name
+// that, and asks for the same kind of session. The subscriber subscribes to its filters and leaves the messages with the
+// server; the publisher sends its message, or none if it has none: a message has consequences, and nobody would expect one
+// that was not given. The report goes to standard output: it is what was asked for.
 type checkup struct {
 	o       *connection
 	process *Process
@@ -21,7 +24,9 @@ type checkup struct {
 
 	filters []string      // to subscribe to
 	message *mqtt.Message // to publish; nil: none
-	hint    string        // what would make it publish
+	hint    string        // what else it could do
+
+	failed error // of standard output
 }
 
 func (o *connection) checkOption(help string) Option {
@@ -59,7 +64,6 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 		Timeout:   c.o.timeout,
 		Lookup:    c.process.lookup,
 	}
-	c.print("checking the way to %s as %s; %s", target, oneLine(server.ClientID), c.sends())
 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -72,37 +76,40 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 		case <-ctx.Done():
 		}
 	}()
+	c.say("checking the way to %s as %s; %s", target, oneLine(server.ClientID), c.sends())
 	for step := range walk.Steps(ctx) {
-		if s := signal.Load(); s != nil {
-			break // what it found is that it was interrupted
+		if signal.Load() != nil {
+			break // it would find that it was interrupted
 		}
-		if c.o.quiet && (step.Result == iot.Passed || step.Result == iot.Skipped) {
-			continue
-		}
-		fmt.Fprintf(c.process.Stdout, "%-4s  %-14s  %s\n", step.Result, step.Name, step.Found)
-		if step.Result == iot.Failed {
-			code = c.explain(step)
-		}
+		code = c.tell(step)
 	}
 	switch s := signal.Load(); {
 	case s != nil:
 		c.log.warn("interrupted")
 		return signalCode(*s)
-	case code == ExitDone && c.hint != "":
-		c.print("nothing is wrong on the way; %s", c.hint)
+	case c.failed != nil && !isClosedPipe(c.failed):
+		c.log.fail(outputError(c.failed).Error())
+		return ExitLocal
 	case code == ExitDone:
-		c.print("nothing is wrong on the way")
+		c.say("nothing is wrong on the way%s", c.hint)
 	}
 	return code
 }
 
-// explain prints what is behind the first line of a failure.
-func (c *checkup) explain(step iot.Step) ExitCode {
-	f := failureOf(step.Diagnosis, step.Err)
-	for _, line := range f.lines[1:] {
-		fmt.Fprintf(c.process.Stdout, "      %s\n", line)
+// tell prints a step, and what is behind a failure. It returns the exit code for it.
+func (c *checkup) tell(step iot.Step) ExitCode {
+	line := fmt.Sprintf("%-4s  %-14s  %s", step.Result, step.Name, step.Found)
+	switch step.Result {
+	case iot.Passed, iot.Skipped:
+		c.say("%s", line)
+		return ExitDone
+	case iot.Warned:
+		c.print(line)
+		return ExitDone
 	}
-	if f.code == ExitLost && step.Name == "PUBLISH" {
+	f := failureOf(step.Diagnosis, step.Err)
+	c.print(strings.Join(append([]string{line}, f.lines[1:]...), "\n      "))
+	if f.code == ExitLost && c.message != nil {
 		return ExitUnanswered // as without --check
 	}
 	return f.code
@@ -114,13 +121,19 @@ func (c *checkup) sends() string {
 	case c.message != nil:
 		return fmt.Sprintf("one message of %s is sent to %s", plural(len(c.message.Payload), "byte"), oneLine(c.message.Topic))
 	case c.filters != nil:
-		return "subscribes to " + oneLine(strings.Join(c.filters, ", ")) + ", and leaves the messages with the server"
+		return "it subscribes to " + oneLine(strings.Join(c.filters, ", ")) + ", and leaves the messages with the server"
 	}
 	return "no message is sent"
 }
 
-func (c *checkup) print(format string, args ...any) {
+func (c *checkup) say(format string, args ...any) {
 	if !c.o.quiet {
-		io.WriteString(c.process.Stdout, fmt.Sprintf(format, args...)+"\n")
+		c.print(fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *checkup) print(text string) {
+	if _, err := io.WriteString(c.process.Stdout, text+"\n"); err != nil && c.failed == nil {
+		c.failed = err
 	}
 }

@@ -392,8 +392,8 @@ func TestExitCode20WhenTooFewMessagesCame(t *testing.T) {
 		b := testbroker.New(testbroker.Config{})
 		defer b.Close()
 		r := run(t, Subscriber, to(b.Dial), nil, "-n", "2", "-W", "30")
-		r.ended(ExitTooFew, "subscriber: 0 of 2 messages came in 30.0 s",
-			"  does anybody publish to it, and is this client allowed to receive it?", "received 0 messages (0 bytes) in 30.0 s")
+		r.ended(ExitTooFew, "received 0 messages (0 bytes) in 30.0 s", "subscriber: 0 of 2 messages came in 30.0 s",
+			"  does anybody publish to it, and is this client allowed to receive it?")
 		r = run(t, Subscriber, to(b.Dial), nil, "-W", "1500ms")
 		r.ended(ExitDone, "received 0 messages (0 bytes) in 1.5 s")
 	})
@@ -426,7 +426,7 @@ func TestExitCode1WhenAFileFails(t *testing.T) {
 		s := start(t, Subscriber, to(b.Dial), full)
 		synctest.Wait()
 		b.Publish("test/commands", []byte("x"), packet.QoS1, false)
-		s.ended(ExitLocal, "subscriber: standard output: no space left on device", "received 0 messages (0 bytes) in 0.0 ms")
+		s.ended(ExitLocal, "received 0 messages (0 bytes) in 0.0 ms", "subscriber: standard output: no space left on device")
 	})
 }
 

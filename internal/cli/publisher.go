@@ -160,7 +160,7 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 func (o *publisherOptions) checkup(t *Table, p *Process, log *console, target iot.Endpoint) ExitCode {
 	c := &checkup{o: &o.connection, process: p, log: log}
 	if o.lines || !t.Given("message") && o.file == "" && !o.empty {
-		c.hint = "with -m TEXT it would send a message to " + oneLine(o.topic)
+		c.hint = "; with -m TEXT it would send a message to " + oneLine(o.topic)
 		return c.run(target)
 	}
 	messages, code := o.source(p, log)

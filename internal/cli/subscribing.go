@@ -139,11 +139,11 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	if code, left := r.leave(over, loops); left {
 		return code
 	}
-	if why.lines != nil {
-		r.log.fail(why.lines...)
-	}
 	if !r.began.IsZero() {
 		r.log.say("%s", r.summary(time.Since(r.began)))
+	}
+	if why.lines != nil {
+		r.log.fail(why.lines...) // last, where it is seen
 	}
 	return why.code
 }

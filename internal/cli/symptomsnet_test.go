@@ -230,8 +230,7 @@ func TestSymptom19NoPingresp(t *testing.T) {
 		r := run(t, Subscriber, afterConnect(packet.PINGREQ, ignore), nil, "--no-reconnect")
 		r.ended(ExitLost, "subscriber: connection lost: timeout: keep alive: no PINGRESP in 10s",
 			"  the network took the connection away without a word, as mobile networks and routers do with one that is idle; "+
-				"a shorter keep alive finds out sooner, and may keep it open",
-			"received 0 messages (0 bytes) in 20.0 s")
+				"a shorter keep alive finds out sooner, and may keep it open")
 	})
 }
 
@@ -300,8 +299,7 @@ func TestSymptom23AnEndSomeTimeAfterTheStart(t *testing.T) {
 		c.allow(mayPublish, maySubscribe, mayReceive) // and no longer iot:Connect
 		os.Chtimes(filepath.Join(c.dir, "policy.json"), time.Now(), time.Now())
 		r.wait()
-		lines := strings.Split(c.plain(r.stderr.String()), "\n")
-		c.compare(strings.Join(lines[:len(lines)-2], "\n"), []string{
+		c.compare(r.stderr.String(), []string{
 			"subscriber: connection lost: the server closed it",
 			"  1. AWS IoT ends a connection now and then, after minutes or weeks; to connect again is all there is to do",
 			"  2. a policy was edited, and no longer allows what the connection does"})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,6 +92,15 @@ func (o *awsOptions) table() *cli.Table {
 			"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
 		},
 	}
+}
+
+// wantsAWS reports whether the options are those of testbroker --aws.
+func wantsAWS(p *cli.Process) bool {
+	switch strings.ToLower(p.Getenv("MQTT_TESTBROKER_AWS")) {
+	case "1", "true", "yes", "on":
+		return true
+	}
+	return slices.Contains(p.Args, "--aws")
 }
 
 // runAWS is run for testbroker --aws.

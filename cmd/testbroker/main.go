@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strings"
 
 	"iotwire/internal/cli"
@@ -67,7 +66,7 @@ func run(p *cli.Process) cli.ExitCode {
 		command.Args = p.Args[1:]
 		return advise(&command)
 	}
-	if slices.Contains(p.Args, "--aws") {
+	if wantsAWS(p) {
 		return runAWS(p)
 	}
 	var o options
@@ -76,7 +75,7 @@ func run(p *cli.Process) cli.ExitCode {
 		return code
 	}
 	if o.aws {
-		return runAWS(p) // by MQTT_TESTBROKER_AWS
+		return runAWS(p) // spelled in another way
 	}
 	switch {
 	case !t.Given("port") && !t.Given("tls-port"):

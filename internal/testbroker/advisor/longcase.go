@@ -191,22 +191,23 @@ func (t *trial) last() *line {
 	return t.lines[len(t.lines)-1]
 }
 
-// survives ends a connection and answers no CONNECT for a while. It adds the delays before the attempts.
+// survives ends a connection and answers no CONNECT for a while, and at least one. It adds the delays before the attempts.
 func (t *trial) survives(l *line, delays *[]time.Duration) outcome {
-	back := time.Now().Add(away)
-	t.lose(func(_ *line, e testbroker.Event) bool { return e.Kind == testbroker.Sent && time.Now().Before(back) })
+	t.lose(func(_ *line, e testbroker.Event) bool { return e.Kind == testbroker.Sent })
 	l.drop()
+	back := time.Now().Add(away)
 	for previous := l; ; {
 		s, ok := t.await(2*comeback, func(s sight) bool { return s.is(received, packet.CONNECT) && s.line.number > previous.number })
 		if !ok {
 			return t.missing("it gives up while the server is away")
 		}
 		*delays = append(*delays, s.line.came.Sub(previous.ended()))
-		previous = s.line
-		if s.at.After(back) {
+		if previous != l && s.at.After(back) {
 			break
 		}
+		previous = s.line
 		previous.drop()
+		t.lose(func(_ *line, e testbroker.Event) bool { return e.Kind == testbroker.Sent && time.Now().Before(back) })
 	}
 	if _, ok := t.await(prompt, func(s sight) bool { return s.is(delivered, packet.CONNACK) }); !ok {
 		return t.missing("it does not wait for CONNACK after the server was away")

@@ -130,6 +130,9 @@ func (c *cursor) publish() {
 	}
 }
 
+// count is "1 byte", "2 bytes".
+//
+//go:noinline
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -3,7 +3,6 @@ package dissect
 import (
 	"fmt"
 	"math/bits"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,6 +27,8 @@ func (c *cursor) rest() {
 }
 
 // add makes a field of n bytes, which are there.
+//
+//go:noinline
 func (c *cursor) add(n int, f Field) *Field {
 	f.Offset, f.Length, f.Mask, f.Part = c.at, n, 0xff, c.part
 	if f.Kind != Number {
@@ -110,6 +111,10 @@ func (p *Packet) bits(offset int, mask byte, part Part, name, meaning, section, 
 		Number: int(p.Bytes[offset] & mask >> bits.TrailingZeros8(mask)), Meaning: meaning, Section: section, Statements: full(statements)})
 }
 
+// broken and those of this package that are called from everywhere are not put in place of their calls: the programs
+// would be larger by some 20 KB.
+//
+//go:noinline
 func (p *Packet) broken(offset int, rules, format string, values ...any) {
 	p.find(offset, Broken, rules, format, values)
 }
@@ -148,7 +153,13 @@ func full(rules string) []string {
 
 // statementsOf is full without the sections.
 func statementsOf(rules string) []string {
-	return slices.DeleteFunc(full(rules), func(r string) bool { return r[0] != 'M' })
+	var out []string
+	for _, r := range full(rules) {
+		if r[0] == 'M' {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func digits(n int) string { return strconv.Itoa(n) }

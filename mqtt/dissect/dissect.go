@@ -167,6 +167,8 @@ const (
 )
 
 // Name returns the type in the standard's word, such as "CONNECT".
+//
+//go:noinline
 func (p *Packet) Name() string {
 	if p.NotMQTT {
 		return "not MQTT"

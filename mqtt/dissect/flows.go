@@ -1,8 +1,6 @@
 package dissect
 
 import (
-	"fmt"
-	"hash/fnv"
 	"slices"
 	"time"
 )
@@ -38,11 +36,15 @@ func (f *flow) lastName() string {
 	return "PUBLISH"
 }
 
+// contentOf is a hash, FNV-1a, of the topic, its length and the payload.
 func contentOf(p *Packet) uint64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s", len(p.said.topic), p.said.topic)
-	h.Write(p.said.payload)
-	return h.Sum64()
+	h := uint64(14695981039346656037) ^ uint64(len(p.said.topic))
+	for _, b := range [][]byte{p.said.topic, p.said.payload} {
+		for _, c := range b {
+			h = (h ^ uint64(c)) * 1099511628211
+		}
+	}
+	return h
 }
 
 // judgePublish holds the rules on identifiers and repetitions, and for the server on what it may send.
@@ -89,6 +91,9 @@ func (s *Session) judgePublish(p *Packet) {
 	delete(side.done, id)
 }
 
+// without removes an identifier, if it is there.
+//
+//go:noinline
 func without(ids []uint16, id uint16) []uint16 {
 	if i := slices.Index(ids, id); i >= 0 {
 		return slices.Delete(ids, i, i+1)

@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -27,34 +28,34 @@ type place struct{ connection, number int }
 func (e *pageEntry) place() place { return place{e.number, e.packet.Number} }
 
 // name is the anchor of a packet: "p3-publish", and "c2-p3-publish" in the second connection.
-func (e *pageEntry) name() safe {
+func (e *pageEntry) name() string {
 	var m markup
 	if e.number > 1 {
-		m.add("c{}-", e.number)
+		m.add("c{}-", digits(e.number))
 	}
-	m.add("p{}-{}", e.packet.Number, safe(strings.ReplaceAll(strings.ToLower(e.packet.Name()), " ", "-")))
-	return safe(m.b)
+	m.add("p{}-{}", digits(e.packet.Number), strings.ReplaceAll(strings.ToLower(e.packet.Name()), " ", "-"))
+	return string(m.b)
 }
 
 // side is the class of a packet: who sent it.
-func (p *Packet) side() safe { return [...]safe{"any", "c2s", "s2c"}[p.Direction%3] }
+func (p *Packet) side() string { return [...]string{"any", "c2s", "s2c"}[p.Direction%3] }
 
 // link is a link to a packet.
 func (w *pageWriter) link(e *pageEntry) {
-	w.add(`<a href="#{}">{} {} {}</a>`, e.name(), arrow(e.packet.Direction), e.packet.Number, e.packet.Name())
+	w.add(`<a href="#{}">{} {} {}</a>`, e.name(), arrow(e.packet.Direction), digits(e.packet.Number), e.packet.Name())
 }
 
 // card explains a packet. The first of its type is open, and says why it is there.
-func (w *pageWriter) card(e *pageEntry, name safe) {
+func (w *pageWriter) card(e *pageEntry, name string) {
 	p := &e.packet
 	explain := !p.NotMQTT && !w.types[p.Type&15]
-	open := safe("")
+	w.add("<details class=\"card {}\" id=\"{}\"", p.side(), name)
 	if explain || len(p.Findings) > 0 || p.Missing > 0 || p.NotMQTT {
-		open = ` open=""`
+		w.add(` open=""`)
 	}
-	w.add("<details class=\"card {}\" id=\"{}\"{}>\n<summary><span class=\"arrow\">{}</span> ", p.side(), name, open, arrow(p.Direction))
+	w.add(">\n<summary><span class=\"arrow\">{}</span> ", arrow(p.Direction))
 	if e.PageConnection != nil {
-		w.add("<span class=\"number\">{}</span> ", p.Number)
+		w.add("<span class=\"number\">{}</span> ", digits(p.Number))
 	}
 	w.add("<b>{}</b> <span class=\"what\">{}</span> <span class=\"meta\">", p.Name(), e.what)
 	if e.PageConnection != nil && p.Direction != Unknown {
@@ -116,16 +117,19 @@ func (e *pageEntry) shown() int {
 	return f.Offset + f.Length
 }
 
+// class is the class of a field: the part of the packet that it is in.
+func (f *Field) class() string { return "fvp"[f.Part%3 : f.Part%3+1] }
+
 // run is the bytes of a field, or the byte whose bits are several fields.
 func (w *pageWriter) run(p *Packet, f *Field) {
-	class := safe([...]string{"f", "v", "p"}[f.Part%3])
+	class := f.class()
 	for _, finding := range p.Findings {
 		if finding.Level == Broken && finding.Offset >= f.Offset && finding.Offset < f.Offset+f.Length {
 			class += " bad"
 			break
 		}
 	}
-	w.add(`<a class="{}" id="b{}" data-b="{}" href="#f{}">`, class, w.runs, w.runs, w.runs)
+	w.add(`<a class="{}" id="b{}" data-b="{}" href="#f{}">`, class, digits(w.runs), digits(w.runs), digits(w.runs))
 	end := min(f.Offset+f.Length, len(p.Bytes))
 	raw := p.Bytes[f.Offset:end]
 	if len(raw) > pageRun {
@@ -139,8 +143,7 @@ func (w *pageWriter) run(p *Packet, f *Field) {
 			w.b = append(w.b, "**"...)
 			continue
 		}
-		const hex = "0123456789abcdef"
-		w.b = append(w.b, hex[c>>4], hex[c&15])
+		w.b = fmt.Appendf(w.b, "%02x", c)
 	}
 	if len(raw) < f.Length {
 		w.add(" <i>… {}</i>", count(f.Length-len(raw), "byte"))
@@ -150,12 +153,10 @@ func (w *pageWriter) run(p *Packet, f *Field) {
 
 // row is a field in the table. The first one of its run is the target of the run's link, and leads back to it.
 func (w *pageWriter) row(p *Packet, f *Field, run int, first bool) {
-	const hex = "0123456789abcdef"
 	at := f.Offset
-	w.add(`<tr class="{}" data-b="{}"`, safe([...]string{"f", "v", "p"}[f.Part%3]), run)
+	w.add(`<tr class="{}" data-b="{}"`, [...]string{"f", "v", "p"}[f.Part%3], digits(run))
 	if first {
-		w.add(` id="f{}"><td><a href="#b{}">{}</a></td>`, run, run,
-			string([]byte{hex[at>>12&15], hex[at>>8&15], hex[at>>4&15], hex[at&15]}))
+		w.add(` id="f{}"><td><a href="#b{}">{}</a></td>`, digits(run), digits(run), fmt.Sprintf("%04x", at))
 	} else {
 		w.add("><td></td>")
 	}
@@ -174,7 +175,7 @@ func (w *pageWriter) row(p *Packet, f *Field, run int, first bool) {
 func (w *pageWriter) cite(rule string) {
 	if id, found := strings.CutPrefix(rule, "MQTT-"); found {
 		w.cited[rule] = true
-		w.add(" <a class=\"rule\" href=\"#{}\">{}</a>", safe(rule), id)
+		w.add(" <a class=\"rule\" href=\"#{}\">{}</a>", rule, id)
 		return
 	}
 	w.add(" <a class=\"rule\" href=\"{}\">§{}</a>", standard(rule), rule)
@@ -188,15 +189,14 @@ func (w *pageWriter) findings(e *pageEntry) {
 		if f.Level == Unwise {
 			title = "Unwise"
 		}
-		w.add("<p class=\"{}\"><b>{}</b> at byte {}: {}", safe(f.Level.String()), title, f.Offset, f.Text)
+		w.add("<p class=\"{}\"><b>{}</b> at byte {}: {}", f.Level.String(), title, digits(f.Offset), f.Text)
 		for _, rule := range f.Rules {
 			w.cite(rule)
 		}
 		w.add("</p>\n")
 	}
 	if p.Missing > 0 {
-		w.add("<p class=\"broken\"><b>Cut short</b>: {} of the packet came, and at least {} more belong to it.</p>\n",
-			count(e.length, "byte"), p.Missing)
+		w.add("<p class=\"broken\"><b>Cut short</b>: {} of the packet came, and at least {} more belong to it.</p>\n", count(e.length, "byte"), digits(p.Missing))
 	}
 	for _, note := range p.Notes {
 		if p.Answers == 0 || !strings.HasPrefix(note, "answers ") { // relations has it with a link

@@ -43,7 +43,7 @@ func (w *pageWriter) diagram() {
 	height := diagramTop + rows*diagramRow + 12
 	w.add("<svg class=\"diagram\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"sequence diagram\">\n"+
 		`<defs><marker id="ac" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto"><path class="c2s" d="M0 0L10 5L0 10z"/></marker>`+
-		"<marker id=\"as\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path class=\"s2c\" d=\"M0 0L10 5L0 10z\"/></marker></defs>\n", height)
+		"<marker id=\"as\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path class=\"s2c\" d=\"M0 0L10 5L0 10z\"/></marker></defs>\n", digits(height))
 	alone := lanes{14, 86}
 	pair := [2]lanes{{13, 50}, {87, 50}}
 	last, y := nil, diagramTop-diagramRow
@@ -82,9 +82,11 @@ func (w *pageWriter) lifelines(i int, l lanes, y int, both bool) {
 		}
 		end += diagramRow
 	}
-	side := func(x int, class safe, role, name string) {
-		w.add("<line class=\"life {}\" x1=\"{}%\" x2=\"{}%\" y1=\"{}\" y2=\"{}\"/><text class=\"role {}\" x=\"{}%\" y=\"{}\">{}</text><text class=\"name\" x=\"{}%\" y=\"{}\">{}</text>\n",
-			class, x, x, y+14, end+16, class, x, y-8, role, x, y+7, shorten(name, 28))
+	side := func(x int, class, role, name string) {
+		at := digits(x) + "%"
+		w.line("life", at, at, y+14, end+16)
+		w.text("role "+class, at, y-8, role)
+		w.text("name", at, y+7, shorten(name, 28))
 	}
 	side(l.client, "c2s", "client", first.from)
 	side(l.server, "s2c", "server", first.to)
@@ -112,8 +114,8 @@ func (w *pageWriter) arrowOf(e *pageEntry, i int, l lanes, y int, both bool) {
 		at += e.began.Sub(w.entries[0].began)
 	}
 	middle := (from + to) / 2
-	w.add("<a href=\"#{}\"><rect class=\"hit\" x=\"{}%\" width=\"{}%\" y=\"{}\" height=\"{}\"/>", e.name(), min(from, to), max(from, to)-min(from, to), y-22, diagramRow)
-	w.add("<text class=\"label {}\" x=\"{}%\" y=\"{}\">{} <tspan class=\"kind\">{}</tspan>", class, middle, y-6, p.Number, p.Name())
+	w.add("<a href=\"#{}\"><rect class=\"hit\" x=\"{}%\" width=\"{}%\" y=\"{}\" height=\"{}\"/>", e.name(), digits(min(from, to)), digits(max(from, to)-min(from, to)), digits(y-22), digits(diagramRow))
+	w.add("<text class=\"label {}\" x=\"{}%\" y=\"{}\">{} <tspan class=\"kind\">{}</tspan>", class, digits(middle), digits(y-6), digits(p.Number), p.Name())
 	if e.what != "" {
 		limit := 60
 		if both {
@@ -121,19 +123,24 @@ func (w *pageWriter) arrowOf(e *pageEntry, i int, l lanes, y int, both bool) {
 		}
 		w.add(" <tspan class=\"what\">{}</tspan>", shorten(e.what, limit))
 	}
-	w.add("</text><line class=\"arrow {}\" x1=\"{}%\" x2=\"{}%\" y1=\"{}\" y2=\"{}\"", class, from, to, y, y)
-	if p.Direction == ToServer {
-		w.add(" marker-end=\"url(#ac)\"")
+	w.add("</text>")
+	w.line("arrow "+class, digits(from)+"%", digits(to)+"%", y, y)
+	w.add("</a>")
+	if !both || l.client < 50 {
+		w.text("time", "0", y+4, moment(at))
 	} else {
-		w.add(" marker-end=\"url(#as)\"")
+		w.text("time end", "100%", y+4, moment(at))
 	}
-	w.add("/></a>")
-	if x := 0; !both || l.client < 50 {
-		w.add("<text class=\"time\" x=\"{}\" y=\"{}\">{}</text>", x, y+4, moment(at))
-	} else {
-		w.add("<text class=\"time end\" x=\"100%\" y=\"{}\">{}</text>", y+4, moment(at))
-	}
-	w.add("\n")
+}
+
+// line draws a line.
+func (w *pageWriter) line(class, x1, x2 string, y1, y2 int) {
+	w.add("<line class=\"{}\" x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\"/>", class, x1, x2, digits(y1), digits(y2))
+}
+
+// text writes a text into a drawing.
+func (w *pageWriter) text(class, x string, y int, text string) {
+	w.add("<text class=\"{}\" x=\"{}\" y=\"{}\">{}</text>\n", class, x, digits(y), text)
 }
 
 // chain is packets each of which answers the one before.
@@ -200,7 +207,7 @@ func (w *pageWriter) flows() {
 		for _, c := range all {
 			w.add("<li>")
 			if len(w.connections) > 1 {
-				w.add("<small>connection {}</small> ", (*c)[0].number)
+				w.add("<small>connection {}</small> ", digits((*c)[0].number))
 			}
 			for i, e := range *c {
 				if i > 0 {
@@ -217,7 +224,7 @@ func (w *pageWriter) flows() {
 				w.add(" <b class=\"none\">no answer</b>")
 			}
 			if p := &(*c)[0].packet; p.Type == publish {
-				w.add(" <small>QoS {}, identifier {}</small>", int(p.said.qos), int(p.said.id))
+				w.add(" <small>QoS {}, identifier {}</small>", digits(int(p.said.qos)), digits(int(p.said.id)))
 			}
 			w.add("</li>\n")
 		}
@@ -249,8 +256,8 @@ func (w *pageWriter) timeline(c *PageConnection, all []*chain) {
 	if end <= 0 || len(sent) == 0 {
 		return
 	}
-	x := func(t time.Duration) safe { // per cent
-		return safe(strconv.FormatFloat(16+82*float64(t)/float64(end), 'f', 2, 64))
+	x := func(t time.Duration) string {
+		return strconv.FormatFloat(16+82*float64(t)/float64(end), 'f', 2, 64) + "%"
 	}
 	rows := 1
 	for _, one := range all {
@@ -258,10 +265,11 @@ func (w *pageWriter) timeline(c *PageConnection, all []*chain) {
 			rows++
 		}
 	}
-	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", rows*20+24)
-	w.add("<text x=\"0\" y=\"15\">client sends</text><line class=\"life\" x1=\"16%\" x2=\"98%\" y1=\"11\" y2=\"11\"/>\n")
+	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", digits(rows*20+24))
+	w.text("", "0", 15, "client sends")
+	w.line("life", "16%", "98%", 11, 11)
 	for _, e := range sent {
-		w.add("<line class=\"tick\" x1=\"{}%\" x2=\"{}%\" y1=\"4\" y2=\"18\"/>", x(e.packet.Time), x(e.packet.Time))
+		w.line("tick", x(e.packet.Time), x(e.packet.Time), 4, 18)
 	}
 	row := 1
 	for _, one := range all {
@@ -274,13 +282,14 @@ func (w *pageWriter) timeline(c *PageConnection, all []*chain) {
 			last = end
 		}
 		y := row*20 + 11
-		w.add("\n<text x=\"0\" y=\"{}\">{} id {}</text><line class=\"bar {}\" x1=\"{}%\" x2=\"{}%\" y1=\"{}\" y2=\"{}\"/>",
-			y+4, arrow(e.packet.Direction), int(e.packet.said.id), e.packet.side(), x(e.packet.Time), x(last), y, y)
+		w.text("", "0", y+4, arrow(e.packet.Direction)+" id "+digits(int(e.packet.said.id)))
+		w.line("bar "+e.packet.side(), x(e.packet.Time), x(last), y, y)
 		row++
 	}
-	w.add("\n<text x=\"16%\" y=\"{}\">0</text><text class=\"end\" x=\"98%\" y=\"{}\">{}</text></svg>\n", rows*20+18, rows*20+18, span(end))
+	w.text("", "16%", rows*20+18, "0")
+	w.text("end", "98%", rows*20+18, span(end))
+	w.add("</svg>\n")
 	if promise > 0 {
-		w.add("<p>The longest silence of the client was {}; its Keep Alive allows {}, and the server waits {}.</p>\n",
-			span(silence), seconds(promise), seconds(promise*3/2))
+		w.add("<p>The longest silence of the client was {}; its Keep Alive allows {}, and the server waits {}.</p>\n", span(silence), seconds(promise), seconds(promise*3/2))
 	}
 }

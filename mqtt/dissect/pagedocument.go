@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"fmt"
 	"strings"
 )
 
@@ -21,7 +22,9 @@ func (pg *Page) Append(b []byte) []byte {
 	w.add("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"+
 		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'\"/>\n"+
 		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n"+
-		"<title>The illustrated MQTT connection</title>\n<style>{}</style>\n</head>\n<body>\n", digest(pageStyle), digest(pageScript), safe(pageStyle))
+		"<title>The illustrated MQTT connection</title>\n<style>", digest(pageStyle), digest(pageScript))
+	w.add(pageStyle)
+	w.add("</style>\n</head>\n<body>\n")
 	w.head(pg)
 	if len(w.entries) > 0 {
 		w.session(pg)
@@ -32,14 +35,16 @@ func (pg *Page) Append(b []byte) []byte {
 	if len(w.entries) > 0 {
 		w.reproduce(pg)
 	}
-	w.add("</main>\n<script>{}</script>\n</body>\n</html>\n", safe(pageScript))
+	w.add("</main>\n<script>")
+	w.add(pageScript)
+	w.add("</script>\n</body>\n</html>\n")
 	return w.b
 }
 
 // digest is how a Content-Security-Policy names a style or a script.
-func digest(text string) safe {
+func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
-	return safe("'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'")
+	return ("'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'")
 }
 
 func (w *pageWriter) head(pg *Page) {
@@ -102,7 +107,7 @@ func (w *pageWriter) session(pg *Page) {
 	budget := len(w.b) + pageSession
 	for _, c := range w.connections {
 		if len(w.connections) > 1 {
-			w.add("<h3>Connection {}: {}</h3>\n", c.number, c.ends())
+			w.add("<h3>Connection {}: {}</h3>\n", digits(c.number), c.ends())
 		}
 		for i := range w.entries {
 			e := &w.entries[i]
@@ -112,11 +117,10 @@ func (w *pageWriter) session(pg *Page) {
 			if len(w.b) < budget {
 				w.card(e, e.name())
 			} else {
-				w.add("<p class=\"card {}\" id=\"{}\">{} {} {} {}: left out, as this page is long already</p>\n", e.packet.side(), e.name(),
-					arrow(e.packet.Direction), e.packet.Number, e.packet.Name(), e.what)
+				w.add("<p class=\"card {}\" id=\"{}\">{} {} {} {}: left out, as this page is long already</p>\n", e.packet.side(), e.name(), arrow(e.packet.Direction), digits(e.packet.Number), e.packet.Name(), e.what)
 			}
 			if left > 0 && i == pageHead-1 {
-				w.add("<p class=\"gap\">{} left out here: a page shows the first {} and the last {}.</p>\n", count(left, "packet"), pageHead, PagePackets-pageHead)
+				w.add("<p class=\"gap\">{} left out here: a page shows the first {} and the last {}.</p>\n", count(left, "packet"), digits(pageHead), digits(PagePackets-pageHead))
 			}
 		}
 		if c.open != "" {
@@ -135,8 +139,7 @@ func (w *pageWriter) bench() {
 		"<table class=\"lengths\">\n<tr><th>bytes</th><th>from</th><th></th><th>to</th><th></th></tr>\n", sentence("Remaining Length"), standard("2.2.3"))
 	least := 0
 	for size, most := 1, 127; size <= 4; size, most = size+1, most*128+127 {
-		w.add("<tr><th>{}</th><td>{}</td><td><code>{}</code></td><td>{}</td><td><code>{}</code></td></tr>\n",
-			size, least, lengthBytes(least), most, lengthBytes(most))
+		w.add("<tr><th>{}</th><td>{}</td><td><code>{}</code></td><td>{}</td><td><code>{}</code></td></tr>\n", digits(size), digits(least), lengthBytes(least), digits(most), lengthBytes(most))
 		least = most + 1
 	}
 	w.add("</table>\n</section>\n")
@@ -150,11 +153,10 @@ func lengthBytes(n int) string {
 		if n /= 128; n > 0 {
 			digit += 128
 		}
-		const hex = "0123456789abcdef"
-		if b = append(b, hex[digit>>4], hex[digit&15]); n == 0 {
-			return string(b)
+		b = append(b, byte(digit))
+		if n == 0 {
+			return fmt.Sprintf("% x", b)
 		}
-		b = append(b, ' ')
 	}
 }
 
@@ -194,7 +196,7 @@ func (w *pageWriter) samples() {
 			d = ToClient
 		}
 		p, n := Read([]byte(samplePackets[t]), d)
-		w.card(&pageEntry{nil, p, w.layout.summary(&p), n, len(p.Fields)}, safe("sample-"+strings.ToLower(p.Name())))
+		w.card(&pageEntry{nil, p, w.layout.summary(&p), n, len(p.Fields)}, "sample-"+strings.ToLower(p.Name()))
 	}
 	if !begun {
 		w.add("<p>MQTT has fourteen, and all of them are above.</p>\n")
@@ -207,7 +209,7 @@ func (w *pageWriter) statements() {
 	w.add("<section id=\"statements\"><h2>The statements cited</h2>\n<p>The standard numbers what it demands. In other words, these are the ones that this page cites.</p>\n<dl class=\"statements\">\n")
 	for s := range Statements() {
 		if w.cited[s.ID] {
-			w.add("<dt id=\"{}\"><a href=\"{}\">{}</a></dt><dd>{}</dd>\n", safe(s.ID), standard(s.Section()), s.ID, s.Text)
+			w.add("<dt id=\"{}\"><a href=\"{}\">{}</a></dt><dd>{}</dd>\n", s.ID, standard(s.Section()), s.ID, s.Text)
 		}
 	}
 	w.add("</dl>\n</section>\n")
@@ -222,7 +224,7 @@ func (w *pageWriter) reproduce(pg *Page) {
 	file := AppendCaptureHeader(nil)
 	l := Layout{Style: Hex, Times: true, ShowSecrets: pg.ShowSecrets}
 	w.add("<p>The bytes, as <code>dissect</code> reads them: all lines with <code>dissect FILE</code>, one packet with "+
-		"<code>dissect -x &#39;c0 00&#39;</code>. Packets of more than {} bytes are not among them.</p>\n", pageBytes)
+		"<code>dissect -x &#39;c0 00&#39;</code>. Packets of more than {} bytes are not among them.</p>\n", digits(pageBytes))
 	for _, connection := range w.connections {
 		c := Capture{Connection: connection.number, Began: connection.began, ShowSecrets: pg.ShowSecrets}
 		var lines []byte
@@ -234,6 +236,5 @@ func (w *pageWriter) reproduce(pg *Page) {
 		}
 		w.add("<pre class=\"hex\">{}</pre>\n", string(lines))
 	}
-	w.add("<p><a download=\"mqtt.pcapng\" href=\"data:application/octet-stream;base64,{}\">The same for Wireshark</a>: pcapng, with made-up addresses.</p>\n</section>\n",
-		safe(base64.StdEncoding.EncodeToString(file)))
+	w.add("<p><a download=\"mqtt.pcapng\" href=\"data:application/octet-stream;base64,{}\">The same for Wireshark</a>: pcapng, with made-up addresses.</p>\n</section>\n", base64.StdEncoding.EncodeToString(file))
 }

@@ -9,23 +9,11 @@ import (
 // markup writes HTML that is XML as well.
 type markup struct{ b []byte }
 
-// safe is a text that is markup itself, or needs no escaping.
-type safe string
-
-// add appends a text of this program's, with a value in place of each {}: a number, a safe text as it is, and any other
-// text so that it cannot be taken for markup.
-func (m *markup) add(text string, values ...any) {
+// add appends a text of this program's, with a value in place of each {}. No value can be taken for markup.
+func (m *markup) add(text string, values ...string) {
 	for _, value := range values {
 		before, after, _ := strings.Cut(text, "{}")
-		m.b, text = append(m.b, before...), after
-		switch v := value.(type) {
-		case int:
-			m.b = strconv.AppendInt(m.b, int64(v), 10)
-		case safe:
-			m.b = append(m.b, v...)
-		case string:
-			m.b = appendEscaped(m.b, v)
-		}
+		m.b, text = appendEscaped(append(m.b, before...), value), after
 	}
 	m.b = append(m.b, text...)
 }
@@ -60,7 +48,7 @@ func appendEscaped(b []byte, s string) []byte {
 var anchors = [...]string{"000030", "0310", "43544444343434", "10300030", "000:", "0", "2"}
 
 // standard is the address of a section of the standard, or of the nearest one around it that has a heading of its own.
-func standard(section string) safe {
+func standard(section string) string {
 	var want [3]int
 	for i, part := range strings.Split(section, ".") {
 		if i < len(want) {
@@ -81,5 +69,5 @@ func standard(section string) safe {
 			n += int(c - '0')
 		}
 	}
-	return safe("https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/os/mqtt-v3.1.1-os.html#_Toc" + strconv.Itoa(last))
+	return "https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/os/mqtt-v3.1.1-os.html#_Toc" + digits(last)
 }

@@ -174,6 +174,8 @@ func (p *Packet) answers(number int, after time.Duration) {
 }
 
 // at is the offset of the field with this name.
+//
+//go:noinline
 func (p *Packet) at(name string) int {
 	for _, f := range p.Fields {
 		if f.Name == name {

@@ -9,8 +9,8 @@ import (
 // inbound is the receiver's half of the session: which messages have come and are not yet acknowledged, and in which
 // order the acknowledgements have to leave.
 type inbound struct {
-	arrivals map[uint16]*arrival // not yet acknowledged; of this connection, and of earlier ones of this session
-	order    []answer            // answers that this connection owes, in the order of arrival; from first
+	arrivals identifiers[arrival] // not yet acknowledged; of this connection, and of earlier ones of this session
+	order    []answer             // answers that this connection owes, in the order of arrival; from first
 	first    int
 	copies   int                // how many of order are for copies of a message that came before
 	conn     int                // counts connections
@@ -60,7 +60,7 @@ func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint32) (*arrival, er
 		}
 		return nil, err
 	}
-	a := s.arrivals[id]
+	a := s.arrivals.get(id)
 	if a != nil {
 		same := a.qos == qos && a.sum == sum
 		if a.conn == s.conn && !same {
@@ -79,7 +79,7 @@ func (s *session) arrive(id uint16, qos QoS, dup bool, sum uint32) (*arrival, er
 	}
 	s.forgive(id)
 	a = s.newArrival(id, qos, sum)
-	s.arrivals[id] = a
+	s.arrivals.set(id, a)
 	a.owed = 1
 	s.owe(answer{id, qos, sum, a, false})
 	return a, nil
@@ -104,7 +104,7 @@ func (s *session) again(id uint16, qos QoS, dup bool, sum uint32) (bool, error) 
 
 // skips reports whether a PUBLISH that skip is for repeats one that is ours already: see again. No other may have its identifier.
 func (s *session) skips(id uint16, qos QoS, dup bool, sum uint32) (again bool, err error) {
-	if a := s.arrivals[id]; a != nil && a.conn == s.conn {
+	if a := s.arrivals.get(id); a != nil && a.conn == s.conn {
 		return false, violation(packet.PUBLISH, "MQTT-2.3.1-4", "identifier %d is in use by another message that is not yet acknowledged", id)
 	}
 	return s.again(id, qos, dup, sum)
@@ -190,8 +190,8 @@ func (s *session) answer() {
 		s.ackDebt += 4
 		if a := w.a; a != nil {
 			a.owed--
-			if s.arrivals[w.id] == a { // the identifier is that of a new message from now on, whatever its DUP says
-				delete(s.arrivals, w.id)
+			if s.arrivals.get(w.id) == a { // the identifier is that of a new message from now on, whatever its DUP says
+				s.arrivals.delete(w.id)
 			}
 			if a.owed == 0 {
 				s.free(a)
@@ -205,7 +205,7 @@ func (s *session) answer() {
 
 // receivePubrel answers a PUBREL, also one of an identifier that is not known [MQTT-4.3.3-2].
 func (s *session) receivePubrel(id uint16) error {
-	if a := s.arrivals[id]; a != nil && a.qos == QoS2 && a.conn == s.conn {
+	if a := s.arrivals.get(id); a != nil && a.qos == QoS2 && a.conn == s.conn {
 		return violation(packet.PUBREL, "MQTT-4.3.3-1", "identifier %d: no PUBREC was sent, so no PUBREL may come", id)
 	}
 	s.unreceive(id)
@@ -220,7 +220,7 @@ func (s *session) receivePubrel(id uint16) error {
 // the server sends it again, it gets its PUBREC.
 func (s *session) remember(a *arrival) {
 	s.receive(a.id, a.sum)
-	delete(s.arrivals, a.id)
+	s.arrivals.delete(a.id)
 	s.free(a)
 }
 
@@ -246,7 +246,7 @@ func (s *session) unreceive(id uint16) {
 func (s *session) disconnectedInbound() {
 	clear(s.order)
 	s.order, s.first, s.copies = s.order[:0], 0, 0
-	for _, a := range s.arrivals {
+	for _, a := range s.arrivals.all() {
 		a.owed = 0
 		if a.acked && a.qos == QoS2 {
 			s.remember(a)
@@ -257,10 +257,10 @@ func (s *session) disconnectedInbound() {
 // loseInbound forgets all identifiers, before the first packet of the new session is read: one that the server uses
 // again is that of a new message.
 func (s *session) loseInbound() {
-	for _, a := range s.arrivals {
+	for _, a := range s.arrivals.all() {
 		a.lost = true
 	}
-	clear(s.arrivals)
+	s.arrivals.clear()
 	for id := range s.received {
 		s.unreceive(id)
 	}

@@ -20,18 +20,19 @@ type Client struct {
 	cfg   Config
 	epoch time.Time // all times are durations since then: wall clocks jump
 
-	mu      sync.Mutex // guards what follows; never held across anything that blocks
-	session *session
-	link    *link // the connection, once CONNACK accepted; nil: offline
-	running bool
-	closing bool          // Shutdown was called: nothing more is accepted
-	over    error         // not nil: Run has returned or never will; nothing happens any more
-	changed chan struct{} // closed at the next change that somebody may wait for; made when somebody does
-	routing routing
-	free    []*flow // that ended well, to be used again
-	room    roomQueue
-	stats   Stats
-	touched []*Subscription // that got messages, to be woken
+	mu        sync.Mutex // guards what follows; never held across anything that blocks
+	session   *session
+	link      *link // the connection, once CONNACK accepted; nil: offline
+	running   bool
+	closing   bool          // Shutdown was called: nothing more is accepted
+	over      error         // not nil: Run has returned or never will; nothing happens any more
+	changed   chan struct{} // closed at the next change that somebody may wait for; made when somebody does
+	routing   routing
+	free      []*flow // that ended well, to be used again
+	freeBytes int     // of their buffers
+	room      roomQueue
+	stats     Stats
+	touched   []*Subscription // that got messages, to be woken
 
 	resumed    []Resumed
 	accepting  []*flow // to be stored

@@ -104,7 +104,7 @@ func (s *session) stored(f *flow, err error) {
 	f.remove()
 	if err != nil {
 		s.bytes -= f.size
-		delete(s.flows, f.id)
+		s.flows.delete(f.id)
 		return
 	}
 	s.queue.push(f)
@@ -248,19 +248,19 @@ func (s *session) loadRecord(r Record) error {
 		if err != nil || p.ID == 0 {
 			return bad()
 		}
-		if s.flows[p.ID] != nil {
+		if s.flows.get(p.ID) != nil {
 			return fmt.Errorf("identifier %d is in use by another record", p.ID)
 		}
 		f := newFlow()
 		f.qos, f.id, f.seq, f.packet, f.written, f.resumed = p.QoS, p.ID, r.Key.N, r.Data[1:], r.Data[0] != 0, true
 		f.size = len(f.packet)
 		f.idAt = len(f.packet) - len(p.Payload) - 2
-		s.flows[f.id] = f
+		s.flows.set(f.id, f)
 		s.bytes += f.size
 		s.queue.push(f)
 	case kindReleased:
 		s.seq = max(s.seq, r.Key.N>>16)
-		if old := s.flows[id]; old != nil { // its message was to be deleted
+		if old := s.flows.get(id); old != nil { // its message was to be deleted
 			if old.in == &s.released {
 				return fmt.Errorf("identifier %d is in use by another record", id)
 			}
@@ -270,7 +270,7 @@ func (s *session) loadRecord(r Record) error {
 		}
 		f := newFlow()
 		f.qos, f.id, f.seq, f.written, f.resumed = QoS2, id, r.Key.N>>16, true, true
-		s.flows[id] = f
+		s.flows.set(id, f)
 		s.released.push(f)
 	case kindSent:
 		s.seq = max(s.seq, r.Key.N)

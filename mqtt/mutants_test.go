@@ -34,7 +34,7 @@ var sessionMutants = []mutant{
 	{"QoS 2 again after session present 0", "session.go", "if f.written && f.qos == QoS2 {", "if false {"},
 	{"drop QoS 1 on session present 0", "session.go", "		s.bytes += f.size\n		s.queue.pushFront(f)", "		s.bytes += f.size\n		if f.qos == QoS1 {\n			s.abandon(f, ErrSessionLost)\n			continue\n		}\n		s.queue.pushFront(f)"},
 	{"order lost on session present 0", "session.go", "		s.queue.pushFront(f)", "		s.queue.push(f)"},
-	{"an identifier used twice", "session.go", "if s.lastID != 0 && s.flows[s.lastID] == nil", "if s.lastID = 1 + s.lastID%3; s.lastID != 0"},
+	{"an identifier used twice", "session.go", "if s.lastID != 0 && s.flows.get(s.lastID) == nil", "if s.lastID = 1 + s.lastID%3; s.lastID != 0"},
 	{"no window", "session.go", "s.sent.n+s.released.n < window", "s.sent.n+s.released.n < window+3"},
 	{"subscribe always", "wish.go", "	if !present {\n		for _, w := range s.wishes {\n			w.has, w.refused", "	if true {\n		for _, w := range s.wishes {\n			w.has, w.refused"},
 	{"subscribe never again", "wish.go", "	if !present {\n		for _, w := range s.wishes {\n			w.has, w.refused", "	if false {\n		for _, w := range s.wishes {\n			w.has, w.refused"},

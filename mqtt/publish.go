@@ -177,23 +177,26 @@ func (c *Client) newFlow() *flow {
 	if n := len(c.free); n > 0 {
 		f := c.free[n-1]
 		c.free = c.free[:n-1]
+		c.freeBytes -= cap(f.packet)
 		return f
 	}
 	return newFlow()
 }
 
-// freeFlow lets a flow that was delivered be used again.
+// freeFlow lets a flow that was delivered be used again: as many as can wait and be in flight, and of their buffers as
+// much as may wait.
 func (c *Client) freeFlow(f *flow) {
 	select {
 	case <-f.signal:
 	default:
 	}
-	if cap(f.packet) > 4096 {
+	if c.freeBytes+cap(f.packet) > c.cfg.Queue.Bytes {
 		f.packet = nil
 	}
 	*f = flow{packet: f.packet[:0], signal: f.signal, gen: f.gen + 1}
-	if len(c.free) < 1024 {
+	if len(c.free) < c.cfg.Queue.Messages+c.cfg.Inflight {
 		c.free = append(c.free, f)
+		c.freeBytes += cap(f.packet)
 	}
 }
 

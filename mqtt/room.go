@@ -6,7 +6,8 @@ import "context"
 // it, and passes the word on.
 type roomQueue struct {
 	first, last *roomWaiter
-	waking      bool // one was woken and has not looked yet: it comes before the others
+	waking      bool        // one was woken and has not looked yet: it comes before the others
+	spare       *roomWaiter // that waited, to be used again
 }
 
 type roomWaiter struct {
@@ -18,7 +19,13 @@ type roomWaiter struct {
 // wait waits for its turn. The client's lock is held before and after, not while it waits. again keeps the place of
 // one that was woken in vain.
 func (q *roomQueue) wait(ctx context.Context, c *Client, again bool) error {
-	w := &roomWaiter{ready: make(chan struct{}, 1)}
+	w := q.spare
+	if w == nil {
+		w = &roomWaiter{ready: make(chan struct{}, 1)}
+	} else {
+		q.spare = w.next
+		*w = roomWaiter{ready: w.ready}
+	}
 	if again {
 		w.next = q.first
 		q.first = w
@@ -43,9 +50,13 @@ func (q *roomQueue) wait(ctx context.Context, c *Client, again bool) error {
 	c.mu.Lock()
 	if w.woken {
 		q.waking = false
+		if err != nil { // both at once
+			<-w.ready
+		}
 	} else {
 		q.remove(w)
 	}
+	w.next, q.spare = q.spare, w
 	if err != nil {
 		q.offer(c) // it was somebody's turn, perhaps
 	}

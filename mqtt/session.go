@@ -35,7 +35,7 @@ type session struct {
 	released  flowList // PUBREC came, PUBREL sent; in the order of the PUBRECs
 	unwritten flowList // QoS 0, in out or being written; in order
 	bytes     int      // of storing, queue and unwritten
-	flows     map[uint16]*flow
+	flows     identifiers[flow]
 	lastID    uint16
 	seq       uint64  // of the latest message or PUBREC
 	finished  []*flow // ended since the client last looked
@@ -55,9 +55,8 @@ func newSession(cfg *Config) *session {
 		inflight: cfg.Inflight,
 		batch:    cfg.SubscribeBatch,
 		attempts: cfg.MaxAttempts,
-		flows:    map[uint16]*flow{},
 		repeats:  map[uint16]int{},
-		inbound:  inbound{arrivals: map[uint16]*arrival{}, received: map[uint16]receipt{}},
+		inbound:  inbound{received: map[uint16]receipt{}},
 		requests: requests{pending: map[uint16]*request{}},
 		journal:  journal{durable: cfg.Store != nil},
 	}
@@ -98,12 +97,12 @@ func (s *session) take(buf []byte) []byte {
 // nextID returns an identifier that no exchange uses [MQTT-2.3.1-2], or 0 if there is none. Identifiers go round, so
 // that one is not used again soon.
 func (s *session) nextID() uint16 {
-	if len(s.flows)+len(s.pending)+len(s.repeats) >= 65535 {
+	if s.flows.len()+len(s.pending)+len(s.repeats) >= 65535 {
 		return 0
 	}
 	for {
 		s.lastID++
-		if s.lastID != 0 && s.flows[s.lastID] == nil && s.pending[s.lastID] == nil && s.repeats[s.lastID] == 0 {
+		if s.lastID != 0 && s.flows.get(s.lastID) == nil && s.pending[s.lastID] == nil && s.repeats[s.lastID] == 0 {
 			return s.lastID
 		}
 	}
@@ -153,7 +152,7 @@ func (s *session) identify(f *flow) bool {
 	}
 	f.id = id
 	f.packet[f.idAt], f.packet[f.idAt+1] = byte(id>>8), byte(id)
-	s.flows[id] = f
+	s.flows.set(id, f)
 	return true
 }
 
@@ -218,7 +217,7 @@ func (s *session) abandon(f *flow, err error) {
 	}
 	f.remove()
 	if f.id != 0 {
-		delete(s.flows, f.id)
+		s.flows.delete(f.id)
 		f.id = 0
 	}
 	f.finished, f.err = true, err
@@ -292,7 +291,7 @@ func (s *session) lose() {
 		s.bytes += f.size
 		s.queue.pushFront(f)
 		if !s.durable { // the records of a durable session name the identifier, and it is free in the new session too
-			delete(s.flows, f.id)
+			s.flows.delete(f.id)
 			f.id = 0
 		}
 	}
@@ -413,7 +412,7 @@ func (s *session) overdue(wait time.Duration) (next time.Duration) {
 // receiveAck takes a PUBACK, PUBREC or PUBCOMP. known is false for one that answers nothing. Acknowledgements may come
 // in any order, and twice; one of the wrong kind breaks the protocol and completes nothing.
 func (s *session) receiveAck(t packet.Type, id uint16) (known bool, err error) {
-	f := s.flows[id]
+	f := s.flows.get(id)
 	if f == nil {
 		if r := s.pending[id]; r != nil {
 			return false, violation(t, "MQTT-4.8.0-1", "identifier %d is that of %s, want %s", id, r.kind(), r.answer())

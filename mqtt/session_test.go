@@ -397,9 +397,9 @@ func (m *model) nonsense(t *rapid.T) {
 		t.Skip("offline")
 	}
 	id := uint16(rapid.SampledFrom([]int{1, 2, 3, 65531, 65535, 40000}).Draw(t, "id"))
-	if m.s.flows[id] != nil || m.s.pending[id] != nil {
+	if m.s.flows.get(id) != nil || m.s.pending[id] != nil {
 		wrong := rapid.SampledFrom([]packet.Type{packet.PUBACK, packet.PUBCOMP}).Draw(t, "type")
-		if f := m.s.flows[id]; f != nil && (f.in == &m.s.released || f.qos == QoS1 && wrong == packet.PUBACK) {
+		if f := m.s.flows.get(id); f != nil && (f.in == &m.s.released || f.qos == QoS1 && wrong == packet.PUBACK) {
 			t.Skip("it would fit")
 		}
 		if _, err := m.s.receiveAck(wrong, id); err == nil {
@@ -547,13 +547,13 @@ func (m *model) check() {
 	}
 	for _, l := range []*flowList{&s.sent, &s.released} {
 		for f := l.head; f != nil; f = f.next {
-			if flows++; s.flows[f.id] != f {
+			if flows++; s.flows.get(f.id) != f {
 				m.Fatalf("identifier %d is not that of its message", f.id)
 			}
 		}
 	}
-	if bytes != s.bytes || flows != len(s.flows) {
-		m.Fatalf("the queue counts %d bytes, want %d; %d identifiers, want %d", s.bytes, bytes, len(s.flows), flows)
+	if bytes != s.bytes || flows != s.flows.len() {
+		m.Fatalf("the queue counts %d bytes, want %d; %d identifiers, want %d", s.bytes, bytes, s.flows.len(), flows)
 	}
 	if s.online && s.queue.n > 0 && s.sent.n+s.released.n < m.window {
 		m.Fatalf("%d messages wait though there is room", s.queue.n)

@@ -182,7 +182,7 @@ func (s *session) settled() {
 
 // answered finds the request that an answer of type t with this identifier belongs to [MQTT-2.3.1-7].
 func (s *session) answered(t packet.Type, id uint16) (*request, error) {
-	if f := s.flows[id]; f != nil {
+	if f := s.flows.get(id); f != nil {
 		return nil, violation(t, "MQTT-4.8.0-1", "identifier %d is that of a PUBLISH, want %s", id, s.wanted(f))
 	}
 	r := s.pending[id]

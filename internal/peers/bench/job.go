@@ -21,7 +21,7 @@ type job struct {
 	Size   int // bytes of payload
 	TLS    bool
 	For    time.Duration // how long to measure, about
-	Count  int           // idle: how many clients; durable: how many publishers
+	Count  int           // idle: how many clients; durable: how many publishers; else how many messages, not to find out
 	Dir    string        // durable: where to store
 	Server server
 }

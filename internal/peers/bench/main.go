@@ -25,6 +25,7 @@ func main() {
 	quick := flag.Bool("quick", false, "fewer cases and shorter turns: 45 seconds at most")
 	asJSON := flag.Bool("json", false, "print JSON, one object for each case and contestant")
 	only := flag.String("only", "", "run only the cases whose section and name contain this `text`, such as \"receive\" or \"QoS 1\"")
+	clients := flag.String("clients", "", "measure only these beside the limit: a `list` such as \"iotwire,paho\"")
 	rounds := flag.Int("rounds", 0, "turns of each contestant in each case (default 7, with -quick 3)")
 	turn := flag.Duration("turn", 0, "how long a turn is measured (default 150ms, with -quick 80ms)")
 	dir := flag.String("dir", os.TempDir(), "where to put what is stored, built and deleted again: a `directory` on a disk")
@@ -38,6 +39,9 @@ func main() {
 		err = work(flag.Arg(0))
 	default:
 		b := &bench{quick: *quick, only: *only, rounds: *rounds, turn: *turn, dir: *dir}
+		if *clients != "" {
+			b.clients = append(strings.Split(*clients, ","), limit.name)
+		}
 		if b.rounds == 0 {
 			b.rounds = 7
 			if b.quick {
@@ -66,11 +70,12 @@ func main() {
 
 // bench is one run.
 type bench struct {
-	quick  bool
-	only   string
-	rounds int
-	turn   time.Duration
-	dir    string
+	quick   bool
+	only    string
+	clients []string // nil: all
+	rounds  int
+	turn    time.Duration
+	dir     string
 
 	server  server
 	workers map[string]*worker
@@ -132,11 +137,17 @@ func (b *bench) wanted(section, name string) bool {
 	return strings.Contains(section+" "+name, b.only)
 }
 
+// asked returns those of the contestants that -clients asks for.
+func (b *bench) asked(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return b.clients != nil && !slices.Contains(b.clients, n) })
+}
+
 // compare measures one case.
 func (b *bench) compare(section, name string, j job, names ...string) {
 	if !b.wanted(section, name) {
 		return
 	}
+	names = b.asked(names)
 	j.Server, j.For, j.Dir = b.server, b.turn, b.dir
 	results := map[string][]result{}
 	for range b.rounds {
@@ -303,7 +314,7 @@ func (b *bench) idleClients() {
 		}
 		j := job{What: "idle", TLS: secret, Count: count, Server: b.server}
 		var base row
-		names := []string{limit.name, ours.name, paho.name, atwat.name}
+		names := b.asked([]string{limit.name, ours.name, paho.name, atwat.name})
 		for _, n := range names {
 			x := b.alone(n, &j)
 			r := row{Section: "idle", Case: name, Contestant: n, Memory: x.Memory, Goroutines: x.Goroutines, Unavailable: x.Error}

@@ -116,7 +116,7 @@ func (c *contestant) measure(j *job) (r result, err error) {
 	}
 	// This warms up and says how many messages fill the time. The better of two, because the machine has other work.
 	n, took := max(j.Window, 1), time.Duration(0)
-	for ; took < j.For/8; n *= 2 {
+	for ; j.Count == 0 && took < j.For/8; n *= 2 {
 		took = time.Hour
 		for range 2 {
 			began := time.Now()
@@ -126,8 +126,9 @@ func (c *contestant) measure(j *job) (r result, err error) {
 			took = min(took, time.Since(began))
 		}
 	}
-	n /= 2
-	n = max(int(float64(n)*float64(j.For)/float64(took)), 1)
+	if n = max(int(float64(n/2)*float64(j.For)/float64(took)), 1); j.Count > 0 {
+		n = j.Count
+	}
 
 	var trips []time.Duration
 	if j.What == "publish" && j.QoS > 0 && j.Window == 1 {

@@ -32,9 +32,11 @@ func (o *advisorOptions) table() *cli.Table {
 		Summary: "AWS IoT Device Advisor's test cases, for any program",
 		Usage:   "[--case ID]... [--json] -- PROGRAM ARGS...",
 		Examples: []string{
-			"testbroker advisor -- mosquitto_sub -h {endpoint} -p {port} -t a -q 1 \\",
-			"  --cafile {dir}/AmazonRootCA1.pem --cert {dir}/cert.pem --key {dir}/private.key",
-			"testbroker advisor --case 'TLS_*' -- subscriber -e {endpoint}:{port} -C {dir}",
+			"testbroker advisor -- subscriber -e {endpoint}:{port} -C {dir} -k 5 --aws \\",
+			"  --client-id me --persistent --store {dir}/session",
+			"testbroker advisor --case 'TLS_*' -- mosquitto_sub -h {endpoint} -p {port} \\",
+			"  -t a --cafile {dir}/AmazonRootCA1.pem --cert {dir}/cert.pem \\",
+			"  --key {dir}/private.key",
 			"testbroker advisor --list",
 		},
 		Groups: []cli.Group{{Title: "Options", Options: []cli.Option{

@@ -100,7 +100,7 @@ type Config struct {
 	// is locked: it must be quick, and must not call the broker. See [LogWriter].
 	Log func(Entry)
 
-	// Broker is what the broker below has: for its observer and limits that AWS does not name.
+	// Broker is what the broker below has, such as an observer. What AWS has rules for is set by New.
 	Broker testbroker.Config
 }
 

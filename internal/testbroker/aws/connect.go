@@ -189,5 +189,12 @@ func (c *Core) observe(e testbroker.Event) {
 	if e.Remote != nil {
 		line.SourceIP, line.SourcePort = addressOf(e.Remote)
 	}
-	c.config.Log(line.fail(reasonClient, e.Err.Error()))
+	var rejected *rejection
+	if errors.As(e.Err, &rejected) {
+		line.PrincipalID = rejected.principal
+		line = line.fail(reasonAuthorization, rejected.Error())
+	} else {
+		line = line.fail(reasonClient, e.Err.Error())
+	}
+	c.config.Log(line)
 }

@@ -86,6 +86,16 @@ func (c *Core) verify(chain [][]byte, _ [][]*x509.Certificate) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.admissible(leaf)
-	return err
+	if _, err = c.admissible(leaf); err != nil {
+		return &rejection{certificateID(leaf), err}
+	}
+	return nil
 }
+
+// rejection is the error of a handshake with a certificate that AWS does not let in.
+type rejection struct {
+	principal string // the certificate ID
+	why       error
+}
+
+func (r *rejection) Error() string { return r.why.Error() }

@@ -216,7 +216,9 @@ func TestBadCertificate(t *testing.T) {
 					w := d.dialAs(config)
 					if early {
 						w.wantRefused("bad certificate")
-						d.wantDetails("TLS handshake: " + want)
+						if got := d.text(); !strings.Contains(got, `"principalId":"CERTIFICATE"`) || !strings.Contains(got, `"reason":"AUTHORIZATION_FAILURE"`) {
+							t.Errorf("log:\n%swant the certificate ID and that it is refused", got)
+						}
 						return
 					}
 					w.wantHandshake()

@@ -117,7 +117,8 @@ type Packet struct {
 	Answers int           // the number of the packet that this one answers; 0: none
 	After   time.Duration // since that packet
 
-	said said
+	said    said
+	running running
 }
 
 // said is what a packet says to a session: the fields that it asks for again.

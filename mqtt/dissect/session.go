@@ -17,6 +17,7 @@ type Session struct {
 	Untimed bool
 
 	count  int
+	bytes  [3]int   // in the packets so far, by Direction
 	pieces [3]piece // by Direction
 	state  state
 }
@@ -78,8 +79,10 @@ func (s *Session) Close(at time.Duration) (rest []Packet) {
 func (s *Session) finish(p Packet, at time.Duration) Packet {
 	s.count++
 	p.Number, p.Time = s.count, at
+	s.bytes[p.Direction%3] += len(p.Bytes)
 	if !p.NotMQTT && p.Direction != Unknown {
 		s.judge(&p)
+		p.running = s.running(&p)
 	}
 	return p
 }

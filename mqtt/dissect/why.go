@@ -42,10 +42,10 @@ func sentence(name string) string {
 
 // typeSentences say why a packet without fields is there.
 var typeSentences = [16]string{
-	puback:     "The receiver owns the message now; the identifier is free again.",
-	pubrec:     "The receiver has stored the identifier, and will not take a second copy for a new message.",
-	pubrel:     "The sender has forgotten the message, and can only repeat this packet from now on.",
-	pubcomp:    "The last of the four packets of QoS 2: the identifier is free again.",
+	puback:     "The receiver owns the message now; the identifier is free again. [MQTT-2.3.1-3] [MQTT-4.3.2-2]",
+	pubrec:     "The receiver has stored the identifier, and will not take a second copy for a new message. [MQTT-4.3.3-2]",
+	pubrel:     "The sender has forgotten the message, and can only repeat this packet from now on. [MQTT-4.3.3-1]",
+	pubcomp:    "The last of the four packets of QoS 2: the identifier is free again. [MQTT-2.3.1-3]",
 	unsuback:   "It says nothing about whether there was such a subscription.",
 	pingreq:    "The client had nothing else to say within the Keep Alive time.",
 	pingresp:   "Without it the client takes the connection for dead.",
@@ -64,12 +64,44 @@ func (l *Layout) why(p *Packet) (lines []string) {
 		}
 	}
 	for _, f := range p.Fields {
-		say(f.Name, sentence(f.Name))
+		if text := sentence(f.Name); text != "" {
+			say(f.Name, f.Name+": "+text+sum(p, &f))
+		}
 	}
-	if !p.NotMQTT {
-		say(fmt.Sprint("type ", p.Type), typeSentences[p.Type&15])
+	if p.NotMQTT {
+		return lines
+	}
+	say("type "+p.Name(), typeSentences[p.Type&15])
+	if p.Type == publish {
+		say("copy "+digits(int(p.said.qos)), copySentences[p.said.qos])
+	}
+	if p.running.known {
+		lines = append(lines, "     "+p.running.line())
 	}
 	return lines
+}
+
+// copySentences say what the sender of a message has to remember, by its QoS.
+var copySentences = [4]string{
+	1: "The sender keeps a copy until PUBACK comes. If the connection is lost and the session is not, it goes out again, with DUP 1. [MQTT-4.4.0-1]",
+	2: "The sender keeps a copy until PUBREC comes. If the connection is lost and the session is not, it goes out again, with DUP 1. [MQTT-4.4.0-1]",
+}
+
+// sum is how the length of the message of a PUBLISH comes about: " Here: 36 - 2 - 13 - 2 = 19." It is "" for other fields.
+func sum(p *Packet, f *Field) string {
+	if f.Name != "Application Message" || p.Missing > 0 {
+		return ""
+	}
+	text := ""
+	for i := range p.Fields {
+		switch part := &p.Fields[i]; {
+		case part.Name == "Remaining Length":
+			text = " Here: " + digits(part.Number)
+		case part.Part == VariableHeader:
+			text += " - " + digits(part.Length)
+		}
+	}
+	return text + " = " + digits(f.Length) + "."
 }
 
 // span writes a duration for people: 0.4 ms, 41 ms, 2.1 s.

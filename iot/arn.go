@@ -14,7 +14,7 @@ func (s *symptom) arn(resource string) string {
 	case strings.HasPrefix(region, "us-gov-"):
 		partition = "aws-us-gov"
 	}
-	return "arn:" + partition + ":iot:" + region + ":ACCOUNT:" + resource
+	return "arn:" + partition + ":iot:" + region + ":ACCOUNT:" + oneLine(resource)
 }
 
 // arns lists the first of several ARNs of a kind such as "topicfilter/".

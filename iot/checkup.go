@@ -3,6 +3,7 @@ package iot
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -279,6 +280,10 @@ func (w *walk) load() (*Credentials, error) {
 	credentials, fault := w.Files.load(now)
 	if fault == nil {
 		return credentials, nil
+	}
+	var about *CredentialsError
+	if errors.As(fault, &about) && about.File == w.Files.Dir { // there is no such directory, perhaps
+		return nil, fault
 	}
 	var m material
 	if err := w.Files.readRoots(&m); err != nil {

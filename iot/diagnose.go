@@ -139,10 +139,10 @@ func (s *symptom) where() string {
 // clientID is the client identifier, or what is known of it.
 func (s *symptom) clientID() string {
 	if s.config.ClientID != "" {
-		return s.config.ClientID
+		return oneLine(s.config.ClientID)
 	}
 	if s.config.ClientPrefix == "" {
 		return "*"
 	}
-	return s.config.ClientPrefix + "-*"
+	return oneLine(s.config.ClientPrefix) + "-*"
 }

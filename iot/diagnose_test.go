@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
@@ -23,6 +25,11 @@ func TestDiagnose(t *testing.T) {
 	custom := Config{Endpoint: "iot.example.com", AWS: true}
 	hangup := fmt.Errorf("%w: %w", mqtt.ErrHungUp, io.EOF)
 	lost := fmt.Errorf("%w: %w", mqtt.ErrLost, io.EOF)
+	will := Config{Endpoint: host, ClientID: "meter-7", Will: &mqtt.Message{Topic: "meter/7/gone", Retain: true}}
+	eof := func(e mqtt.LostError) error { e.Cause = io.EOF; return &e }
+	quarantined := func(m *mqtt.Message) error {
+		return fmt.Errorf("%w: %w: %w", mqtt.ErrUnconfirmed, mqtt.ErrRejected, eof(mqtt.LostError{Publishing: m, Short: 3}))
+	}
 	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
 	for _, test := range []struct {
 		what  string
@@ -42,6 +49,43 @@ func TestDiagnose(t *testing.T) {
 		{"hung up, China", hangup, china, KindHungUp, []string{"arn:aws-cn:iot:cn-north-1:ACCOUNT:client/meter-7"}},
 		{"hung up, custom domain", hangup, custom, KindHungUp, []string{"arn:aws:iot:REGION:ACCOUNT:client/*", "registered in the endpoint's region"}},
 		{"hung up, reset", fmt.Errorf("%w: %w", mqtt.ErrHungUp, syscall.ECONNRESET), aws, KindHungUp, nil},
+		{"hung up, with a will", hangup, will, KindHungUp, []string{
+			"\n  3. no policy allows iot:Publish on the topic of the will, arn:aws:iot:eu-west-1:ACCOUNT:topic/meter/7/gone, and iot:RetainPublish on the same\n  4. "}},
+		{"lost after SUBSCRIBE, AWS", eof(mqtt.LostError{Subscribing: []string{"a/+", "$aws/x"}, Short: 1}), aws, KindLost, []string{
+			"connection lost: the server closed it after SUBSCRIBE to a/+, $aws/x\n  1. no policy of the certificate allows iot:Subscribe on " +
+				"arn:aws:iot:eu-west-1:ACCOUNT:topicfilter/a/+, arn:aws:iot:eu-west-1:ACCOUNT:topicfilter/$aws/x",
+			"\n  2. $aws/x is not among the topics", "\n  next: aws iot test-authorization --principal arn:aws:iot:eu-west-1:ACCOUNT:cert/ID --client-id 'test-*' --auth-infos 'actionType=SUBSCRIBE,"}},
+		{"lost after many SUBSCRIBEs", eof(mqtt.LostError{Subscribing: strings.Split("abcdefghij", "")}), aws, KindLost, []string{"SUBSCRIBE to a, b, c, d, e, f, g, h, ...\n", "topicfilter/h, ... (topicfilter/"}},
+		{"lost after PUBLISH, AWS", eof(mqtt.LostError{Publishing: &mqtt.Message{Topic: "a\nb", QoS: 1, Retain: true}}), aws, KindLost, []string{
+			"after PUBLISH to a\uFFFDb\n  1. no policy of the certificate allows iot:Publish on ", "\n  2. no policy allows iot:RetainPublish on "}},
+		{"lost after PUBLISH to a topic of AWS", eof(mqtt.LostError{Publishing: &mqtt.Message{Topic: "$aws/x"}}), aws, KindLost, []string{
+			"\n  2. topics that start with '$' are reserved", "'actionType=PUBLISH,resources=arn:aws:iot:eu-west-1:ACCOUNT:topic/$aws/x'"}},
+		{"lost after PUBLISH, elsewhere", eof(mqtt.LostError{Publishing: &mqtt.Message{Topic: "a"}}), local, KindLost, []string{
+			"after PUBLISH to a\n  brokers hang up on what they do not allow"}},
+		{"two clients of one identifier", eof(mqtt.LostError{Short: 3}), local, KindLost, []string{"\n  another client has the client id meter-7, too"}},
+		{"twice is chance", eof(mqtt.LostError{Short: 2}), local, KindLost, []string{"\n  another client connected as meter-7, and the server keeps the newer one"}},
+		{"lost after silence", eof(mqtt.LostError{Up: time.Hour, Idle: 55*time.Second + time.Millisecond}), aws, KindLost, []string{"\n  no packet went either way for 55s, and"}},
+		{"lost after a while, AWS", eof(mqtt.LostError{Up: time.Minute}), aws, KindLost, []string{"\n  1. AWS IoT ends a connection now and then", "\n  2. a policy was edited, and no longer allows what the connection does"}},
+		{"lost after a while, AWS, with a will", eof(mqtt.LostError{Up: time.Minute}), will, KindLost, []string{"or it has the condition iot:LastWillTopic without iot:ConnectAttributes"}},
+		{"lost in silence", &mqtt.LostError{Cause: fmt.Errorf("%w: keep alive", mqtt.ErrTimeout)}, aws, KindLost, []string{"connection lost: timeout: keep alive\n  the network took the connection away"}},
+		{"quarantined, AWS", quarantined(&mqtt.Message{Topic: "a"}), aws, KindLost, []string{
+			"the server hangs up on PUBLISH to a each time; this message is not sent again\n  no policy of the certificate allows iot:Publish on arn:aws:iot:eu-west-1:ACCOUNT:topic/a\n  next: "}},
+		{"quarantined, elsewhere", quarantined(&mqtt.Message{Topic: "a"}), local, KindLost, []string{"brokers hang up on what they do not allow, or what is too large"}},
+		{"quarantined, nothing known", mqtt.ErrRejected, aws, KindLost, []string{"rejected"}},
+		{"denied, AWS", &RefusedError{Filters: []string{"a", "b"}}, aws, KindDenied, []string{
+			"a, b refused by the server (SUBACK 0x80", "\n  1. no policy of the certificate allows iot:Subscribe on ", "\n  2. the connection has more than 50 subscriptions\n  next: "}},
+		{"denied, elsewhere", &RefusedError{Filters: []string{"a"}}, local, KindDenied, []string{"\n  is this client allowed to subscribe to it?"}},
+		{"denied, by Ready", mqtt.ErrRefused, aws, KindDenied, []string{"\n  is this client allowed"}},
+		{"no message, AWS", &SilenceError{Filters: []string{"$share/g/a/#", "b"}, After: time.Minute}, aws, KindSilent, []string{
+			"no message on $share/g/a/#, b for 1m0s\n  1. nobody has published to it, in this region (eu-west-1) and account",
+			"\n  2. no policy of the certificate allows iot:Receive on arn:aws:iot:eu-west-1:ACCOUNT:topic/a/*, arn:aws:iot:eu-west-1:ACCOUNT:topic/b",
+			"\n  3. a filter with a wildcard gets no retained messages", "\n  4. AWS IoT does not match ", "actionType=RECEIVE"}},
+		{"no message, elsewhere", &SilenceError{Filters: []string{"a"}}, local, KindSilent, []string{"does anybody publish to it"}},
+		{"no acknowledgement, AWS", &SilenceError{Topic: "a", After: time.Second}, aws, KindSilent, []string{"no acknowledgement of a message on a for 1s\n  1. AWS IoT discards messages above 100 a second"}},
+		{"no acknowledgement, elsewhere", &SilenceError{Topic: "a"}, local, KindSilent, []string{"is the server overloaded"}},
+		{"HTTP", fmt.Errorf("%w: %w", mqtt.ErrProtocol, errorOf(headerOnly("HTTP/1.1 400"))), local, KindProtocol, []string{"a web server answers on 127.0.0.1:1883"}},
+		{"no permission to connect", dial(os.NewSyscallError("connect", syscall.EACCES)), local, KindNetwork, []string{"no way to 127.0.0.1:1883: permission denied"}},
+		{"a proxy that fails", dial(errors.New("the proxy says no")), local, KindNetwork, []string{"no way to 127.0.0.1:1883: the proxy says no"}},
 		{"lost, AWS", lost, aws, KindLost, []string{"another client connected as test-*", "no policy of the certificate allows"}},
 		{"lost, elsewhere", lost, local, KindLost, []string{"connection lost"}},
 		{"lost, silent", fmt.Errorf("%w: %w", mqtt.ErrLost, mqtt.ErrTimeout), aws, KindLost, []string{"timeout"}},
@@ -99,6 +143,12 @@ func TestKindsHaveNames(t *testing.T) {
 	if s := (KindSilent + 1).String(); s != "Kind(10)" {
 		t.Errorf("the kind behind the last is called %q", s)
 	}
+}
+
+// headerOnly reads what a server sent as a fixed header.
+func headerOnly(s string) (packet.Header, error) {
+	h, _, err := packet.ParseHeader([]byte(s))
+	return h, err
 }
 
 // errorOf is the error of a call that returns two values.

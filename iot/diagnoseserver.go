@@ -102,7 +102,7 @@ func (s *symptom) subscribeCauses(filters []string, further string) []string {
 		" (topicfilter/, not topic/)"}
 	for _, filter := range filters {
 		if strings.HasPrefix(filter, "$aws/") {
-			causes = append(causes, filter+" is not among the topics of $aws/ that may be subscribed to")
+			causes = append(causes, oneLine(filter)+" is not among the topics of $aws/ that may be subscribed to")
 			break
 		}
 	}

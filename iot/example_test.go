@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -75,6 +76,42 @@ func Example_subscribe() {
 	}
 	if err := <-ran; !errors.Is(err, context.Canceled) {
 		log.Fatal(iot.Diagnose(err, server))
+	}
+}
+
+// AWS IoT Core hangs up on a message that the policy does not allow, and does not say so. The error knows what was not
+// answered, and Diagnose what that means there.
+func ExampleDiagnose() {
+	server := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientID: "meter-7"}
+	err := error(&mqtt.LostError{ // as Run returns it
+		Cause:      io.EOF,
+		Up:         40 * time.Millisecond,
+		Publishing: &mqtt.Message{Topic: "meter/7", QoS: mqtt.QoS1},
+	})
+	d := iot.Diagnose(err, server)
+	fmt.Println(d.Kind)
+	fmt.Println(d)
+	// Output:
+	// lost
+	// connection lost: the server closed it after PUBLISH to meter/7
+	//   no policy of the certificate allows iot:Publish on arn:aws:iot:eu-west-1:ACCOUNT:topic/meter/7
+	//   next: aws iot test-authorization --principal arn:aws:iot:eu-west-1:ACCOUNT:cert/ID --client-id meter-7 --auth-infos actionType=PUBLISH,resources=arn:aws:iot:eu-west-1:ACCOUNT:topic/meter/7 --region eu-west-1
+}
+
+// A device tells its user what is in the way.
+func ExampleCheckup_Steps() {
+	checkup := iot.Checkup{
+		Config:    iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientID: "meter-7"},
+		Files:     iot.CredentialFiles{Dir: "certs"},
+		Subscribe: []string{"meter/7/commands"},
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for step := range checkup.Steps(ctx) {
+		fmt.Printf("%-4v %-14s %s\n", step.Result, step.Name, step.Found)
+		if step.Result == iot.Failed {
+			fmt.Println(step.Diagnosis)
+		}
 	}
 }
 

@@ -51,7 +51,8 @@ func (o *options) table() *cli.Table {
 				Help: "the rules of AWS IoT Core, with options of its own: testbroker --aws --help"},
 		}}, {Title: "To see what travels", Options: o.trace.Options()}},
 		Notes: []string{"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
-			"testbroker eval decides about one request by AWS IoT policies, without a broker: testbroker eval --help."},
+			"testbroker eval decides about one request by AWS IoT policies, without a broker: testbroker eval --help.",
+			"testbroker advisor runs a program through the test cases of AWS IoT Device Advisor: testbroker advisor --help."},
 	}
 }
 

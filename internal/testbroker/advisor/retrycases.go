@@ -11,6 +11,8 @@ import (
 const (
 	silentConnects = 5 // of each round of connectJitter
 	failures       = 6 // of the other cases; AWS's own number is 5 to 10, and 6 tell jitter from a rule
+
+	noRetry = 75 * time.Second // after which a program is taken not to try again
 )
 
 // withholdFirst is a fault that lets nothing through to the program on its first n connections.
@@ -23,7 +25,7 @@ func withholdFirst(n int) fault {
 func (t *trial) delays(n int, each func(number int, l *line)) (found []time.Duration, ok bool) {
 	var previous *line
 	for number := 1; ; number++ {
-		s, ok := t.await(caseLimit, func(s sight) bool { return s.is(received, packet.CONNECT) })
+		s, ok := t.await(noRetry, func(s sight) bool { return s.is(received, packet.CONNECT) })
 		if !ok {
 			return found, false
 		}
@@ -37,7 +39,7 @@ func (t *trial) delays(n int, each func(number int, l *line)) (found []time.Dura
 		}
 		each(number, s.line)
 		if previous.ended().IsZero() {
-			if _, ok := t.await(caseLimit, func(s sight) bool { return s.kind == gone && s.line == previous }); !ok {
+			if _, ok := t.await(noRetry, func(s sight) bool { return s.kind == gone && s.line == previous }); !ok {
 				return found, false
 			}
 		}
@@ -146,9 +148,9 @@ func (t *trial) tooFewDelays(delays []time.Duration, want int, when string) outc
 	}
 	switch {
 	case e == nil && len(delays) == 0 && t.seen(func(s sight) bool { return s.kind == gone }) == 0:
-		return t.missing("%s: it waits for ever", when)
+		return t.missing("%s: it waits for %v at least", when, noRetry)
 	case len(delays) == 0:
-		return t.missing("%s: it does not come back", when)
+		return t.missing("%s: it does not come back within %v", when, noRetry)
 	}
 	return t.missing("%s: it comes back %d times, and the case needs %d", when, len(delays), want)
 }

@@ -1,6 +1,9 @@
 package iot
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // The names that AWS has for things, and commands that ask it about them.
 
@@ -46,8 +49,12 @@ func (s *symptom) certificateID() string {
 	return "ID"
 }
 
-// command is a command of AWS's command line, for the endpoint's region.
-func (s *symptom) command(words string) string {
+// ask says how to find out more: by a command of AWS's command line, for the endpoint's region. A server on this machine
+// only plays AWS IoT Core, and its log says what AWS keeps to itself.
+func (s *symptom) ask(words string) string {
+	if address, err := netip.ParseAddr(s.endpoint.Host); s.endpoint.Host == "localhost" || err == nil && address.IsLoopback() {
+		return "read the log of " + s.where() + ", which plays AWS IoT Core: testbroker --aws says there which statement would allow it"
+	}
 	if region := s.region(""); region != "" {
 		words += " --region " + region
 	}
@@ -55,12 +62,12 @@ func (s *symptom) command(words string) string {
 }
 
 func (s *symptom) describeEndpoint() string {
-	return s.command("describe-endpoint --endpoint-type iot:Data-ATS")
+	return s.ask("describe-endpoint --endpoint-type iot:Data-ATS")
 }
 
 // describeCertificate shows whether AWS knows the certificate, its status, and its ARN.
 func (s *symptom) describeCertificate() string {
-	return s.command("describe-certificate --certificate-id " + s.certificateID())
+	return s.ask("describe-certificate --certificate-id " + s.certificateID())
 }
 
 // testPublish asks whether the policies allow a message on topic, testSubscribe the same for filters.
@@ -77,7 +84,7 @@ func (s *symptom) testSubscribe(filters []string) string {
 }
 
 func (s *symptom) testAuthorization(action string, resources []string) string {
-	return s.command("test-authorization --principal " + s.arn("cert/"+s.certificateID()) + " --client-id " + shell(s.clientID()) +
+	return s.ask("test-authorization --principal " + s.arn("cert/"+s.certificateID()) + " --client-id " + shell(s.clientID()) +
 		" --auth-infos " + shell("actionType="+action+",resources="+strings.Join(resources, ",")))
 }
 

@@ -51,6 +51,8 @@ func TestDiagnose(t *testing.T) {
 		{"hung up, reset", fmt.Errorf("%w: %w", mqtt.ErrHungUp, syscall.ECONNRESET), aws, KindHungUp, nil},
 		{"hung up, with a will", hangup, will, KindHungUp, []string{
 			"\n  3. no policy allows iot:Publish on the topic of the will, arn:aws:iot:eu-west-1:ACCOUNT:topic/meter/7/gone, and iot:RetainPublish on the same\n  4. "}},
+		{"hung up, by a server that plays AWS", hangup, Config{Endpoint: "[::1]", AWS: true}, KindHungUp, []string{
+			"next: read the log of [::1]:8883, which plays AWS IoT Core: testbroker --aws says there which statement would allow it"}},
 		{"lost after SUBSCRIBE, AWS", eof(mqtt.LostError{Subscribing: []string{"a/+", "$aws/x"}, Short: 1}), aws, KindLost, []string{
 			"connection lost: the server closed it after SUBSCRIBE to a/+, $aws/x\n  1. no policy of the certificate allows iot:Subscribe on " +
 				"arn:aws:iot:eu-west-1:ACCOUNT:topicfilter/a/+, arn:aws:iot:eu-west-1:ACCOUNT:topicfilter/$aws/x",

@@ -22,9 +22,10 @@ type checkup struct {
 	process *Process
 	log     *console
 
-	filters []string      // to subscribe to
-	message *mqtt.Message // to publish; nil: none
-	hint    string        // what else it could do
+	filters []string          // to subscribe to
+	message *mqtt.Message     // to publish; nil: none
+	skipped map[string]string // why a step that others take is left out, by its name
+	hint    string            // what else it could do
 
 	failed error // of standard output
 }
@@ -98,6 +99,9 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 
 // tell prints a step, and what is behind a failure. It returns the exit code for it.
 func (c *checkup) tell(step iot.Step) ExitCode {
+	if why := c.skipped[step.Name]; why != "" && step.Result == iot.Skipped {
+		step.Found = "not tried: " + why
+	}
 	line := fmt.Sprintf("%-4s  %-14s  %s", step.Result, step.Name, step.Found)
 	switch step.Result {
 	case iot.Passed, iot.Skipped:

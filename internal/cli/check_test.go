@@ -67,15 +67,15 @@ ok    CONNECT         accepted in 0 ms, as meter-7
 		last    string
 		packets string
 	}{
-		{Publisher, "-t site/7", "no message is sent", `skip  SUBSCRIBE       not tried: no topic filter was given
+		{Publisher, "-t site/7", "no message is sent", `skip  SUBSCRIBE       not tried: subscriber --check does that
 skip  PUBLISH         not tried: no message was given
 nothing is wrong on the way; with -m TEXT it would send a message to site/7
 `, "CONNECT DISCONNECT"},
-		{Publisher, "-t site/7 -m hello -r -q 0 -n 100 -i 0", "one message of 5 bytes is sent to site/7", `skip  SUBSCRIBE       not tried: no topic filter was given
+		{Publisher, "-t site/7 -m hello -r -q 0 -n 100 -i 0", "one message of 5 bytes is sent to site/7", `skip  SUBSCRIBE       not tried: subscriber --check does that
 ok    PUBLISH         acknowledged in 0 ms: 5 bytes to site/7, QoS 1, retained
 nothing is wrong on the way
 `, "CONNECT PUBLISH DISCONNECT"},
-		{Publisher, "-t site/7 -z", "one message of 0 bytes is sent to site/7", `skip  SUBSCRIBE       not tried: no topic filter was given
+		{Publisher, "-t site/7 -z", "one message of 0 bytes is sent to site/7", `skip  SUBSCRIBE       not tried: subscriber --check does that
 ok    PUBLISH         acknowledged in 0 ms: 0 bytes to site/7, QoS 1
 nothing is wrong on the way
 `, "CONNECT PUBLISH DISCONNECT"},
@@ -84,12 +84,12 @@ nothing is wrong on the way; with -m TEXT it would send a message to site/7
 `, "CONNECT DISCONNECT"},
 		{Subscriber, "-t site/+ -t a", "it subscribes to site/+, a, and leaves the messages with the server",
 			`ok    SUBSCRIBE       granted in 0 ms: site/+, a; whether iot:Receive lets messages through shows when one comes
-skip  PUBLISH         not tried: no message was given
+skip  PUBLISH         not tried: publisher --check -m TEXT does that
 nothing is wrong on the way
 `, "CONNECT SUBSCRIBE DISCONNECT"},
 		{Subscriber, "-t 0 -t 1 -t 2 -t 3 -t 4 -t 5 -t 6 -t 7 -t 8", "it subscribes to 0, 1, 2, 3, 4, 5, 6, 7, 8, and leaves the messages with the server",
 			`ok    SUBSCRIBE       granted in 0 ms: 0, 1, 2, 3, 4, 5, 6, 7, ...; whether iot:Receive lets messages through shows when one comes
-skip  PUBLISH         not tried: no message was given
+skip  PUBLISH         not tried: publisher --check -m TEXT does that
 nothing is wrong on the way
 `, "CONNECT SUBSCRIBE SUBSCRIBE DISCONNECT"},
 	} {
@@ -217,7 +217,7 @@ ok    TCP 1883        connected in 0 ms
 skip  TLS             not used: everything is sent in the clear
 ok    CONNECT         accepted in 0 ms, as me
 ok    SUBSCRIBE       granted in 0 ms: a
-skip  PUBLISH         not tried: no message was given
+skip  PUBLISH         not tried: publisher --check -m TEXT does that
 nothing is wrong on the way
 `
 		if diff := cmp.Diff(want, r.stdout.String()); diff != "" || r.exit != ExitDone {
@@ -279,5 +279,17 @@ func TestCheckEndsWhenNobodyReadsIt(t *testing.T) {
 		run(t, Publisher, script((*peer).obey), func(p *Process) { p.Stdout = failing{syscall.ENOSPC} }, "--check").
 			ended(ExitLocal, "publisher: standard output: no space left on device")
 		run(t, Publisher, script((*peer).obey), func(p *Process) { p.Stdout = failing{syscall.EPIPE} }, "--check").ended(ExitDone)
+	})
+}
+
+func TestAMessageOfQoS0ThatTheServerHangsUpOnIsExplainedOnce(t *testing.T) {
+	inCloud(t, aws.Config{}, func(t *testing.T, c *cloud) {
+		c.allow(mayConnect)
+		r := c.start(Publisher, "-t", "site/7", "-m", "x", "-q", "0", "-n", "5")
+		r.ended(ExitDone)
+		why := "\n  no policy of the certificate allows iot:Publish on " + region + "topic/site/7\n  next: "
+		if n := strings.Count(r.stderr.String(), why); n != 1 {
+			t.Errorf("it said so %d times:\n%s", n, r.stderr.String())
+		}
 	})
 }

@@ -249,14 +249,19 @@ func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 }
 
 // worthExplaining reports whether more is to be said than that there will be another attempt. To lose a connection is
-// usual, but not again and again; any other failure is explained until another follows.
+// usual, but not again and again; what hangs on a message is told at its end, if it has one; any other failure is
+// explained until another follows.
 func (w *watch) worthExplaining(err error, d *iot.Diagnosis) bool {
 	var lost *mqtt.LostError
-	if d.Kind == iot.KindLost && errors.As(err, &lost) {
-		w.explained = ""
-		return lost.Short == 3 && lost.Publishing == nil // what hangs on a message is told at its end
-	}
 	was := w.explained
 	w.explained = d.Lines[0]
-	return was != w.explained
+	switch {
+	case d.Kind != iot.KindLost || !errors.As(err, &lost):
+		return was != w.explained
+	case lost.Publishing != nil && lost.Publishing.QoS > 0:
+		return false
+	case lost.Publishing != nil:
+		return was != w.explained // QoS 0 is never acknowledged, so that nothing is said at its end
+	}
+	return lost.Short == 3
 }

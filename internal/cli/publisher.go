@@ -158,7 +158,10 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 
 // checkup is --check. What has consequences is not done unless it was asked for: without a message, none is sent.
 func (o *publisherOptions) checkup(t *Table, p *Process, log *console, target iot.Endpoint) ExitCode {
-	c := &checkup{o: &o.connection, process: p, log: log}
+	c := &checkup{o: &o.connection, process: p, log: log, skipped: map[string]string{
+		"SUBSCRIBE": "subscriber --check does that",
+		"PUBLISH":   "no message was given",
+	}}
 	if o.lines || !t.Given("message") && o.file == "" && !o.empty {
 		c.hint = "; with -m TEXT it would send a message to " + oneLine(o.topic)
 		return c.run(target)

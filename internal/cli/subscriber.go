@@ -82,7 +82,10 @@ func Subscriber(p *Process) (code ExitCode) {
 		return table.Mistake(p, "%w", err)
 	}
 	if o.connection.check {
-		return (&checkup{o: &o.connection, process: p, log: log, filters: o.topics}).run(target)
+		c := &checkup{o: &o.connection, process: p, log: log, filters: o.topics, skipped: map[string]string{
+			"PUBLISH": "publisher --check -m TEXT does that",
+		}}
+		return c.run(target)
 	}
 	cfg, server, err := o.config(target, p, log)
 	if err != nil {

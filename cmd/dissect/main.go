@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"iotwire/internal/cli"
 	"iotwire/mqtt/dissect"
@@ -176,29 +175,4 @@ func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
 		pr.page = &dissect.Page{ShowSecrets: o.secrets}
 	}
 	return pr
-}
-
-// showStatements is dissect --spec.
-func (o *options) showStatements(t *cli.Table, p *cli.Process) cli.ExitCode {
-	found := dissect.StatementsOf(o.spec)
-	if len(found) == 0 {
-		return t.Mistake(p, "--spec %q: no such statement or section; it is written 3.3.1-4 or 3.3", o.spec)
-	}
-	var b strings.Builder
-	for _, s := range found {
-		who := s.Who
-		if who == "both" {
-			who = "both client and server"
-		}
-		separator := "·"
-		section := "§" + s.Section()
-		if !cli.UTF8(p) {
-			separator, section = "|", "section "+s.Section()
-		}
-		fmt.Fprintf(&b, "%s  %s %s %s\n  %s\n", s.ID, who, separator, section, s.Text)
-	}
-	if _, err := io.WriteString(p.Stdout, b.String()); err != nil {
-		return cli.ExitLocal
-	}
-	return cli.ExitDone
 }

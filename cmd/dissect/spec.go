@@ -1,0 +1,122 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"iotwire/internal/cli"
+	"iotwire/mqtt/dissect"
+)
+
+// enforcedTable says where each statement is enforced, as the source says it of itself: a line has an id, what is there
+// (see wordsFor), a file, and a function or type in it. TestEnforcedTable writes it.
+//
+//go:embed enforced.tsv
+var enforcedTable string
+
+// wordsFor are what can be at a place that names a statement.
+var wordsFor = []struct{ kind, words string }{
+	{"client", "the client    "},
+	{"broker", "testbroker    "},
+	{"dissect", "dissect flags "},
+	{"test", "tested by     "},
+}
+
+// nowhere are the statements that nothing here can keep or break, and why.
+var nowhere = map[string]string{
+	"MQTT-6.0.0-1": withoutWebSocket,
+	"MQTT-6.0.0-2": withoutWebSocket,
+	"MQTT-6.0.0-3": withoutWebSocket,
+	"MQTT-6.0.0-4": withoutWebSocket,
+	"MQTT-7.0.0-1": "testbroker does not connect to other servers",
+	"MQTT-7.0.0-2": "no line of code can keep it: it asks to leave things out",
+}
+
+const withoutWebSocket = "there is no MQTT over WebSocket in this repository"
+
+// showStatements is dissect --spec.
+func (o *options) showStatements(t *cli.Table, p *cli.Process) cli.ExitCode {
+	found := dissect.StatementsOf(o.spec)
+	if len(found) == 0 {
+		return t.Mistake(p, "--spec %q: no such statement or section; it is written 3.3.1-4 or 3.3", o.spec)
+	}
+	var b strings.Builder
+	for _, s := range found {
+		who := s.Who
+		if who == "both" {
+			who = "both client and server"
+		}
+		separator := "·"
+		section := "§" + s.Section()
+		if !cli.UTF8(p) {
+			separator, section = "|", "section "+s.Section()
+		}
+		fmt.Fprintf(&b, "%s  %s %s %s\n  %s\n", s.ID, who, separator, section, s.Text)
+		if fields := fieldsOf(s.ID); len(fields) > 0 {
+			fmt.Fprintf(&b, "  in            %s\n", strings.Join(fields, ", "))
+		}
+		if why := nowhere[s.ID]; why != "" {
+			fmt.Fprintf(&b, "  not here      %s\n", why)
+		}
+		for _, w := range wordsFor {
+			for i, place := range placesOf(s.ID, w.kind) {
+				words := w.words
+				if i > 0 {
+					words = strings.Repeat(" ", len(words))
+				}
+				fmt.Fprintf(&b, "  %s%s\n", words, place)
+			}
+		}
+	}
+	if _, err := io.WriteString(p.Stdout, b.String()); err != nil {
+		return cli.ExitLocal
+	}
+	return cli.ExitDone
+}
+
+// placesOf are the files of a kind that enforce a statement, each with the names in it.
+func placesOf(id, kind string) (places []string) {
+	last := ""
+	for line := range strings.Lines(enforcedTable) {
+		column := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(column) != 4 || column[0] != id || column[1] != kind {
+			continue
+		}
+		if file, name := column[2], column[3]; file == last {
+			places[len(places)-1] += ", " + name
+		} else {
+			places = append(places, file+": "+name)
+			last = file
+		}
+	}
+	return places
+}
+
+// samples has a packet of each type with every field that it can have.
+var samples = []string{
+	"1034 00044d515454 04 ee 003c 0009746573742d70756232 0009746573742f77696c6c 0004676f6e65 000475736572 0006736563726574",
+	"20020000", "320a 0006746573742f61 0009", "40020001", "50020001", "62020001", "70020001",
+	"820b 0007 0006746573742f23 02", "9003000702", "a20a 0008 0006746573742f23", "b0020008", "c000", "d000", "e000",
+}
+
+// fieldsOf are the packets and fields that a statement is about: "PUBLISH: QoS".
+func fieldsOf(id string) (found []string) {
+	for _, digits := range samples {
+		b, _ := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
+		p, _ := dissect.Read(b, dissect.Unknown)
+		var names []string
+		for _, f := range p.Fields {
+			if slices.Contains(f.Statements, id) {
+				names = append(names, strings.TrimSuffix(f.Name, " 1"))
+			}
+		}
+		if len(names) > 0 {
+			found = append(found, p.Name()+" "+strings.Join(names, " and "))
+		}
+	}
+	return found
+}

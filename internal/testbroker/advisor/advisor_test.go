@@ -240,6 +240,9 @@ func TestFlawsAreFound(t *testing.T) {
 			if diff := cmp.Diff(want, verdicts(report)); diff != "" {
 				t.Errorf("verdicts (-want +got):\n%s\n%s", diff, describe(report, true))
 			}
+			if text := describe(report, false); flaw == "hangs" && !strings.Contains(text, "fail: KEEP_ALIVE: the connection was over after") {
+				t.Errorf("a hanging program keeps its connection alive:\n%s", text)
+			}
 		})
 	}
 }

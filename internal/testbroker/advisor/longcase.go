@@ -168,8 +168,13 @@ func (t *trial) staysAlive(l *line, keepAlive time.Duration) outcome {
 	if keepAlive == 0 {
 		watch = 3 * time.Second
 	}
-	if _, lost := t.await(watch, func(s sight) bool { return s.kind == exited || s.kind == gone && s.line == l }); lost {
-		return t.missing("the connection did not last %v, with a keep alive time of %v", watch, keepAlive)
+	began := time.Now()
+	_, lost := t.await(watch, func(s sight) bool { return s.kind == exited || s.kind == gone && s.line == l })
+	if end := l.ended(); lost || !end.IsZero() {
+		if end.IsZero() {
+			end = began
+		}
+		return t.missing("the connection was over after %.1f s, with a keep alive time of %v", end.Sub(l.came).Seconds(), keepAlive)
 	}
 	return pass("connected for %v, with a keep alive time of %v", watch, keepAlive)
 }
@@ -178,7 +183,7 @@ func (t *trial) staysAlive(l *line, keepAlive time.Duration) outcome {
 func (t *trial) returns(before *line) (*line, *outcome) {
 	s, ok := t.await(comeback, func(s sight) bool { return s.is(delivered, packet.CONNACK) && s.line.number > before.number })
 	if !ok {
-		o := t.missing("it does not connect again within %v", comeback)
+		o := t.missingWithin(comeback, "it does not connect again")
 		return nil, &o
 	}
 	return s.line, nil

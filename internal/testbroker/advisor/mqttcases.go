@@ -129,7 +129,7 @@ func (t *trial) acknowledged(what string) *outcome {
 	if ok && s.kind == received {
 		return nil
 	}
-	o := t.missing("%s: no PUBACK within %v", what, prompt)
+	o := t.missingWithin(prompt, "%s: no PUBACK", what)
 	if ok {
 		o = t.missing("%s: the connection ended without PUBACK", what)
 	}
@@ -283,7 +283,7 @@ func (t *trial) retried(first sight, patience time.Duration) outcome {
 		case !ok && reconnects > 0:
 			return t.missing("%s on new connections only, after %d reconnects, and never on the same one", again, reconnects)
 		case !ok:
-			return t.missing("%s is not sent again within %v", name, patience)
+			return t.missingWithin(patience, "%s is not sent again", name)
 		case s.line != first.line:
 			first = s
 			reconnects++
@@ -337,9 +337,9 @@ func noAnswers(b *bench) outcome {
 	unanswered := len(withheld) > 0
 	switch {
 	case !ok && keepAlive == 0:
-		return t.missing("keep alive is off: it does not notice within %v that nobody answers", limit)
+		return t.missingWithin(limit, "keep alive is off, and it does not notice that nobody answers")
 	case !ok:
-		return t.missing("it does not notice within %v that nobody answers, with a keep alive time of %v", limit, keepAlive)
+		return t.missingWithin(limit, "with a keep alive time of %v it does not notice that nobody answers", keepAlive)
 	case s.ours:
 		return fail("it sends nothing for one and a half times its keep alive time of %v", keepAlive)
 	case !unanswered:

@@ -148,9 +148,9 @@ func (t *trial) tooFewDelays(delays []time.Duration, want int, when string) outc
 	}
 	switch {
 	case e == nil && len(delays) == 0 && t.seen(func(s sight) bool { return s.kind == gone }) == 0:
-		return t.missing("%s: it waits for %v at least", when, noRetry)
+		return t.missingWithin(noRetry, "%s: it does not give up waiting", when)
 	case len(delays) == 0:
-		return t.missing("%s: it does not come back within %v", when, noRetry)
+		return t.missingWithin(noRetry, "%s: it does not come back", when)
 	}
 	return t.missing("%s: it comes back %d times, and the case needs %d", when, len(delays), want)
 }

@@ -29,7 +29,7 @@ func (t *trial) persistent() (subscription, string, *outcome) {
 func (t *trial) back(before *line) (*line, *outcome) {
 	s, ok := t.await(comeback, func(s sight) bool { return s.is(delivered, packet.CONNACK) && s.line != before })
 	if !ok {
-		o := t.missing("it does not connect again within %v", comeback)
+		o := t.missingWithin(comeback, "it does not connect again")
 		return nil, &o
 	}
 	if t.connectOf(s.line).CleanSession {
@@ -106,7 +106,7 @@ func sessionExpired(b *bench) outcome {
 		return false
 	})
 	if !ok {
-		return t.missing("it does not subscribe to %.60q again within %v, though its session is gone (session present 0)", sub.filter, prompt)
+		return t.missingWithin(prompt, "its session is gone (session present 0), and it does not subscribe to %.60q again", sub.filter)
 	}
 	return pass("it subscribes to %.60q again", sub.filter)
 }

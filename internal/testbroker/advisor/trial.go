@@ -325,11 +325,19 @@ func (t *trial) exitOf() *exit {
 	return t.exit
 }
 
-// missing is the failure of a program that did not do what was expected within some time, with what is known of why.
+// missing is the failure of a program that did not do what was expected, with what is known of why.
 func (t *trial) missing(what string, args ...any) outcome {
+	return t.missingWithin(0, what, args...)
+}
+
+// missingWithin is missing for something that was to be done within some time.
+func (t *trial) missingWithin(limit time.Duration, what string, args ...any) outcome {
 	what = fmt.Sprintf(what, args...)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if limit > 0 && t.exit == nil { // otherwise the time did not matter
+		what += fmt.Sprintf(" within %v", limit)
+	}
 	switch {
 	case t.exit != nil && t.refused != nil:
 		return fail("%s: %s; the program ended with %s", what, t.refused.handshakeProblem(), t.exit.how)

@@ -185,7 +185,7 @@ func (s *session) pump() {
 func (s *session) send(f *flow) {
 	const dup = 0b1000
 	if f.conn != s.conn {
-		f.conn, f.copies = s.conn, 0
+		f.conn, f.copies, f.start = s.conn, 0, s.position()
 	}
 	f.packet[0] &^= dup // [MQTT-4.3.2-1] [MQTT-4.3.3-1] DUP is 0 on the first attempt,
 	if f.written || f.copies > 0 {
@@ -193,7 +193,6 @@ func (s *session) send(f *flow) {
 	}
 	f.copies++
 	f.at = s.now
-	f.start = s.position()
 	s.out = append(s.out, f.packet...)
 }
 

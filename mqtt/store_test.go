@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"maps"
@@ -344,6 +345,41 @@ func TestResendOnALiveConnectionKeepsTheIdentifierUntilEveryCopyIsAnswered(t *te
 		srv.Close()
 		c.stop()
 	})
+}
+
+// A connection that ends before the copy was written has taken the first one all the same.
+func TestCopyThatWasNotWrittenDoesNotHideTheFirst(t *testing.T) {
+	for q := QoS1; q <= QoS2; q++ {
+		for _, present := range []bool{true, false} {
+			t.Run(fmt.Sprintf("QoS %d, session present %v", q, present), func(t *testing.T) {
+				s := newSession(&Config{Inflight: 1})
+				s.connected(false)
+				f := newFlow()
+				if err := s.accept(f, &Message{Topic: "t", QoS: q}); err != nil {
+					t.Fatal(err)
+				}
+				s.take(nil) // is written
+				s.now += time.Minute
+				s.overdue(time.Second)
+				if len(s.out) == 0 {
+					t.Fatal("there is no second copy")
+				}
+				s.disconnected(errBroken, unclear)
+				if s.withdraw(f, errBroken) {
+					t.Error("a message that was sent is withdrawn: ErrNotSent would be a lie")
+				}
+				s.connected(present)
+				switch {
+				case present && (len(s.out) == 0 || s.out[0]&8 == 0): // [MQTT-3.3.1-1]
+					t.Errorf("sent again as % x, want DUP 1", s.out)
+				case !present && q == QoS1 && (len(s.out) == 0 || s.out[0]&8 != 0):
+					t.Errorf("published again as % x, want DUP 0", s.out)
+				case !present && q == QoS2 && (len(s.out) > 0 || !errors.Is(f.err, ErrSessionLost)):
+					t.Errorf("the server may have it: % x, %v", s.out, f.err)
+				}
+			})
+		}
+	}
 }
 
 func TestLargeMessageIsStreamed(t *testing.T) {

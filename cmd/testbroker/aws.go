@@ -22,7 +22,7 @@ type awsOptions struct {
 	noSNI, rejectInHandshake       bool
 	explain, subackOnDeny, strict  bool
 	connectInterval, sessionExpiry time.Duration
-	ackDelay                       time.Duration
+	ackDelay, redeliver            time.Duration
 	trace                          cli.TraceOptions
 }
 
@@ -67,6 +67,8 @@ func (o *awsOptions) table() *cli.Table {
 					Help: "a session waits this long for its client; an account can have up to 7 days"},
 				{Name: "ack-delay", Metavar: "TIME", Value: &o.ackDelay,
 					Help: "the time before PUBACK, such as 50ms; at 100 messages that wait for it no more are taken"},
+				{Name: "redeliver", Metavar: "TIME", Value: &o.redeliver, Default: "30",
+					Help: "send a QoS 1 message again that a client has not acknowledged for this long; 0: never"},
 			}},
 			{Title: "To see what travels", Options: o.trace.Options()},
 		},
@@ -81,14 +83,13 @@ func (o *awsOptions) table() *cli.Table {
 			"Each log line is a JSON text as in CloudWatch. After a refusal it says what AWS keeps to itself: action, resource, " +
 				"principalId (the certificate ID) and wouldAllow, the smallest statement that would allow it.",
 			"What nobody outside AWS knows: whether a refused CONNECT is ever answered (CONNACK 5, 7 or none; here none); " +
-				"whether a bad certificate fails in the handshake or after CONNECT, and with which alert; what the 51st subscription, " +
-				"QoS 2, RETAIN without iot:RetainPublish, a limit on topics or a reserved topic lead to (here the connection is closed, " +
-				"but for the options above); whether an empty client identifier is taken (here not); how much a client may do in a burst " +
+				"whether a bad certificate fails in the handshake or after CONNECT, and with which alert; what the 51st subscription " +
+				"leads to (here 0x80), and what QoS 2, RETAIN without iot:RetainPublish, a limit on topics or a reserved topic " +
+				"(here the connection is closed); how long AWS waits before it sends a message again; whether an empty client identifier is taken (here not); how much a client may do in a burst " +
 				"(here a second's worth); how often a client may connect (1 or 10 seconds). The numbers are those that the developer " +
 				"guide of 2019 to 2026 and the SDKs of 2026 name.",
 			"Not here: MQTT 5, WebSocket, custom authorizers, rules, shadows, jobs and other services (their topics carry " +
-				"messages between clients, and nobody answers), thing groups, the limits of a whole account, and a " +
-				"repetition of unacknowledged messages while the client is connected.",
+				"messages between clients, and nobody answers), thing groups, and the limits of a whole account.",
 			"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
 		},
 	}
@@ -195,6 +196,10 @@ func (o *awsOptions) config(w *aws.LogWriter) aws.Config {
 		ConnectInterval:   o.connectInterval,
 		SessionExpiry:     o.sessionExpiry,
 		AckDelay:          o.ackDelay,
+		RedeliverAfter:    o.redeliver,
+	}
+	if o.redeliver == 0 {
+		config.RedeliverAfter = -1
 	}
 	switch o.logLevel {
 	case "info":

@@ -23,6 +23,7 @@ func TestClientsOnTheDesk(t *testing.T) {
 		{"mosquitto", deskMosquitto},
 		{"client", deskClient},
 		{"programs", deskPrograms},
+		{"rate", deskRate},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(t, d) })
 	}
@@ -136,11 +137,9 @@ func deskPrograms(t *testing.T, d *desk) {
 	d.programs.publish(t, d.broker, nil, "--aws", "--client-id", id(), "-t", other, "-m", "x")
 }
 
-// TestRateOfTheDesk has paho publish faster than AWS takes it: what is too much is not acknowledged.
-func TestRateOfTheDesk(t *testing.T) {
-	t.Parallel()
-	d := startDesk(t)
-	c := d.connectPaho(t, func(o *paho.ClientOptions) { o.SetClientID("desk-paho").SetAutoReconnect(false) })
+// deskRate has paho publish faster than AWS takes it: what is too much is not acknowledged.
+func deskRate(t *testing.T, d *desk) {
+	c := d.connectPaho(t, func(o *paho.ClientOptions) { o.SetClientID(fresh("desk-paho-")).SetAutoReconnect(false) })
 	const total = 1000
 	tokens := make([]paho.Token, total)
 	for i := range tokens {

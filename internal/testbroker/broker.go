@@ -14,6 +14,7 @@
 //	retained.go       retained messages (3.3.1.3)
 //	guard.go          the rules of another kind of server, on top of the standard's; those of AWS IoT Core are in aws
 //	deviations.go     departures from the standard
+//	redeliver.go      messages that are sent again while the client is connected
 //	pace.go           a bound on bytes in a second
 //	route.go          from a message to the sessions that get it (3.3.5)
 //	control.go        what a test does to the broker: publish, drop, restart, count

@@ -1,5 +1,7 @@
 package testbroker
 
+import "time"
+
 // Deviations are what a server may do differently from the standard. The zero value is the standard.
 type Deviations struct {
 	// AwaitConnack closes the connection of a client that sends another packet before CONNACK, against 3.1.4.
@@ -21,4 +23,11 @@ type Deviations struct {
 	// ReplayRate bounds how many of the messages that waited for a client it is sent in a second when it returns, along
 	// with new ones. 0: no bound.
 	ReplayRate int
+
+	// RedeliverAfter is the time after which a QoS 1 message is sent again while the client is connected and does not
+	// acknowledge it. 0: never.
+	RedeliverAfter time.Duration
+
+	// GiveUpAfter is the time after which such a message is dropped. 0: never.
+	GiveUpAfter time.Duration
 }

@@ -36,6 +36,8 @@ type session struct {
 	replayAt  time.Time  // when the next of them may be sent
 	replaying bool       // pump will be called then
 
+	redelivering bool // redeliver will be called
+
 	matched    uint64     // the last routing that found this session
 	matchedQoS packet.QoS // with this QoS
 }
@@ -47,6 +49,8 @@ type delivery struct {
 	retain   bool
 	id       uint16
 	released bool
+
+	first, last time.Time // when it was sent on this connection, for Deviations.RedeliverAfter
 }
 
 func (d *delivery) size() int { return len(d.message.topic) + len(d.message.payload) }
@@ -128,6 +132,9 @@ func (s *session) resume() {
 		s.sendPubrel(d.id)
 	}
 	s.resend = slices.Clone(s.sent)
+	for _, d := range s.sent {
+		s.countFromNow(d)
+	}
 	if s.broker.config.Deviations.ReplayRate > 0 {
 		s.stored = append(s.stored, s.queue[s.head:]...)
 		s.queue, s.head = nil, 0
@@ -206,6 +213,7 @@ func (s *session) start(d delivery) {
 	d.id = s.newID()
 	s.inflight[d.id] = &d
 	s.sent = append(s.sent, &d)
+	s.countFromNow(&d)
 	s.send(&d, false)
 }
 

@@ -96,6 +96,10 @@ type Config struct {
 	// AckDelay is the time that AWS takes to acknowledge a QoS 1 message: none.
 	AckDelay time.Duration
 
+	// RedeliverAfter is the time after which a QoS 1 message that the client has not acknowledged is sent again, with DUP
+	// 0, until that has gone on for an hour. AWS does not say its own; here it is 30 seconds. Negative: never.
+	RedeliverAfter time.Duration
+
 	// Log is told what AWS writes to CloudWatch. It may be called by several goroutines at a time, also while the broker
 	// is locked: it must be quick, and must not call the broker. See [LogWriter].
 	Log func(Entry)
@@ -131,6 +135,9 @@ func New(config Config) (*Core, error) {
 	}
 	if config.SessionExpiry <= 0 {
 		config.SessionExpiry = sessionExpiry
+	}
+	if config.RedeliverAfter == 0 {
+		config.RedeliverAfter = redeliverAfter
 	}
 	if config.Log == nil {
 		config.Log = func(Entry) {}
@@ -173,6 +180,8 @@ func (c *Core) brokerConfig() testbroker.Config {
 		NeverDup:        true,
 		NoQoS2:          true,
 		ReplayRate:      replayRate,
+		RedeliverAfter:  c.config.RedeliverAfter,
+		GiveUpAfter:     giveUpAfter,
 	}
 	b.Guard = c.guard
 	b.TLS = c.TLS()

@@ -273,7 +273,7 @@ func TestKeepAlive(t *testing.T) {
 }
 
 func TestEveryPacketPutsOffTheEndByKeepAlive(t *testing.T) {
-	onDesk(t, Config{}, func(t *testing.T, d *desk) {
+	onDesk(t, Config{RedeliverAfter: -1}, func(t *testing.T, d *desk) {
 		w := d.dial()
 		w.connect(packet.Connect{ClientID: []byte("c1"), CleanSession: true, KeepAlive: 30})
 		for i := range uint16(3) {

@@ -183,11 +183,17 @@ func (w *wire) send(b []byte, err error) {
 // want compares the next packet.
 func (w *wire) want(b []byte, err error) {
 	w.t.Helper()
+	w.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	w.wantBefore(b, err)
+}
+
+// wantBefore is want with the deadline that the connection has.
+func (w *wire) wantBefore(b []byte, err error) {
+	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	h, n, _ := packet.ParseHeader(b)
-	w.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	got, body, err := w.in.Next()
 	if err != nil {
 		w.t.Fatalf("%v instead of %v", err, h.Type)

@@ -30,6 +30,8 @@ const (
 
 	connectInterval = time.Second
 	sessionExpiry   = time.Hour
+	redeliverAfter  = 30 * time.Second // which AWS does not say
+	giveUpAfter     = time.Hour
 )
 
 // keepAlive returns the keep alive time that AWS takes for the one in CONNECT. 0 stands for the longest.

@@ -76,3 +76,60 @@ func TestStoredMessagesComeTenInASecond(t *testing.T) {
 		w.wantSilence()
 	})
 }
+
+func TestUnacknowledgedMessageIsSentAgainForAnHour(t *testing.T) {
+	for _, test := range []struct {
+		config Config
+		every  time.Duration
+		times  int
+	}{
+		{Config{}, 30 * time.Second, 119},
+		{Config{RedeliverAfter: 10 * time.Minute}, 10 * time.Minute, 5},
+		{Config{RedeliverAfter: -1}, 0, 0},
+	} {
+		onDesk(t, test.config, func(t *testing.T, d *desk) {
+			w := d.join("c1")
+			w.subscribe(1, "a")
+			w.publish("a", "x", 7)
+			message := packet.Publish{Topic: []byte("a"), Payload: []byte("x"), QoS: 1, ID: 1}
+			w.want(packet.AppendPublish(nil, &message))
+			w.wantPuback(7)
+			start := time.Now()
+			for i := range test.times {
+				w.conn.SetReadDeadline(time.Now().Add(test.every + time.Second))
+				w.wantBefore(packet.AppendPublish(nil, &message)) // DUP is 0
+				if took := time.Since(start); took != time.Duration(i+1)*test.every {
+					t.Fatalf("again after %v, want %v", took, time.Duration(i+1)*test.every)
+				}
+				w.send(packet.AppendPingreq(nil), nil)
+				w.want(packet.AppendPingresp(nil), nil)
+			}
+			for range 4 { // nothing more comes
+				time.Sleep(20 * time.Minute)
+				w.send(packet.AppendPingreq(nil), nil)
+				w.want(packet.AppendPingresp(nil), nil)
+			}
+			if stats := d.Stats(); stats.Inflight > 0 && test.times > 0 {
+				t.Errorf("%d messages in flight, want it given up", stats.Inflight)
+			}
+		})
+	}
+}
+
+func TestAcknowledgedMessageIsNotSentAgain(t *testing.T) {
+	onDesk(t, Config{}, func(t *testing.T, d *desk) {
+		w := d.join("c1")
+		w.subscribe(1, "a")
+		for i, payload := range []string{"first", "second"} {
+			w.publish("a", payload, uint16(i+1))
+			w.want(packet.AppendPublish(nil, &packet.Publish{Topic: []byte("a"), Payload: []byte(payload), QoS: 1, ID: uint16(i + 1)}))
+			w.wantPuback(uint16(i + 1))
+			time.Sleep(10 * time.Second)
+		}
+		w.send(packet.AppendPuback(nil, &packet.Puback{ID: 1}))
+		time.Sleep(20 * time.Second) // the second is due
+		w.wantMessage("a", "second", 2)
+		time.Sleep(time.Minute)
+		w.wantSilence()
+	})
+}

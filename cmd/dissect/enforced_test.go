@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write enforced.tsv")
 
 // enforcers are the folders whose code names the statements that it obeys or checks, and what that code is.
 var enforcers = []struct{ folder, kind string }{
-	{"mqtt/packet", "client"}, {"mqtt", "client"}, {"mqtt/filestore", "client"}, {"iot", "client"},
+	{"mqtt/packet", "client"}, {"mqtt", "client"}, {"mqtt/filestore", "client"},
 	{"internal/testbroker", "broker"},
 }
 

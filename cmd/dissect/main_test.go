@@ -98,7 +98,7 @@ func TestExitCodes(t *testing.T) {
 		{"c000", []string{"--from", "server"}, 0, "PINGREQ comes from the server"},
 		{"", []string{"--spec", "3.3.1-4"}, 0, "MQTT-3.3.1-4  both client and server · §3.3.1\n  Both QoS bits set"},
 		{"", []string{"--spec", "3.14"}, 0, "MQTT-3.14.4-3"},
-		{"", []string{"--spec", "3.3.1-4"}, 0, "\n  in            PUBLISH QoS\n  the client    mqtt/packet/publish.go: "},
+		{"", []string{"--spec", "3.3.1-4"}, 0, "\n  in            QoS of PUBLISH\n  the client    mqtt/packet/publish.go: "},
 		{"", []string{"--spec", "3.3.1-4"}, 0, "\n  dissect flags mqtt/dissect/badpackets_test.go: TestFlagsBadPackets\n  tested by     internal/testbroker/receive_test.go: TestMQTT_3_3_1_4\n                mqtt/packet/"},
 		{"", []string{"--spec", "3.1.2-24"}, 0, "\n  testbroker    internal/testbroker/connection.go: connection.expire\n"},
 		{"", []string{"--spec", "6.0.0-1"}, 0, "\n  not here      there is no MQTT over WebSocket"},

@@ -57,7 +57,7 @@ func (o *options) showStatements(t *cli.Table, p *cli.Process) cli.ExitCode {
 		}
 		fmt.Fprintf(&b, "%s  %s %s %s\n  %s\n", s.ID, who, separator, section, s.Text)
 		if fields := fieldsOf(s.ID); len(fields) > 0 {
-			fmt.Fprintf(&b, "  in            %s\n", strings.Join(fields, ", "))
+			fmt.Fprintf(&b, "  in            %s\n", strings.Join(fields, "; "))
 		}
 		if why := nowhere[s.ID]; why != "" {
 			fmt.Fprintf(&b, "  not here      %s\n", why)
@@ -103,20 +103,30 @@ var samples = []string{
 	"820b 0007 0006746573742f23 02", "9003000702", "a20a 0008 0006746573742f23", "b0020008", "c000", "d000", "e000",
 }
 
-// fieldsOf are the packets and fields that a statement is about: "PUBLISH: QoS".
+// fieldsOf are the fields that a statement is about, with the packets that have them: "QoS of PUBLISH".
 func fieldsOf(id string) (found []string) {
+	var names []string
+	packets := map[string][]string{}
 	for _, digits := range samples {
 		b, _ := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
 		p, _ := dissect.Read(b, dissect.Unknown)
-		var names []string
 		for _, f := range p.Fields {
-			if slices.Contains(f.Statements, id) {
-				names = append(names, strings.TrimSuffix(f.Name, " 1"))
+			name := strings.TrimSuffix(f.Name, " 1")
+			if !slices.Contains(f.Statements, id) {
+				continue
 			}
+			if packets[name] == nil {
+				names = append(names, name)
+			}
+			packets[name] = append(packets[name], p.Name())
 		}
-		if len(names) > 0 {
-			found = append(found, p.Name()+" "+strings.Join(names, " and "))
+	}
+	for _, name := range names {
+		of := strings.Join(packets[name], ", ")
+		if n := len(packets[name]); n > 4 {
+			of = fmt.Sprintf("%d packets", n)
 		}
+		found = append(found, name+" of "+of)
 	}
 	return found
 }

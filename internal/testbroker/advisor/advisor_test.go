@@ -2,6 +2,10 @@ package advisor
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -23,8 +27,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testKeys are made once.
-var testKeys = sync.OnceValues(newKeys)
+// awsKeys are keys as Run makes them, made once.
+var awsKeys = sync.OnceValues(newKeys)
+
+// testKeys are keys that are fast.
+func testKeys(t *testing.T) *keys {
+	t.Helper()
+	var made [4]crypto.Signer
+	for i := range made {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[i] = key
+	}
+	return &keys{ca: made[0], stranger: made[1], device: made[2], server: made[3:]}
+}
 
 // memoryListener accepts connections in memory.
 type memoryListener struct {
@@ -86,19 +104,15 @@ func flawedProgram(flaws ...string) program {
 // play runs a program in the cases that the patterns match, under a fake clock.
 func play(t *testing.T, p program, patterns ...string) *Report {
 	t.Helper()
-	k, err := testKeys()
-	if err != nil {
-		t.Fatal(err)
-	}
 	cases, err := Select(patterns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := &Report{}
+	keys, report := testKeys(t), &Report{}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var order []string
-		report, err = playIn(t.Context(), p, k, cases, func(r Result) { order = append(order, r.ID) })
+		report, err = playIn(t.Context(), p, keys, cases, func(r Result) { order = append(order, r.ID) })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,32 +30,33 @@ const largeChain = 6000
 type authority struct {
 	now      time.Time
 	ca       *x509.Certificate
-	caKey    crypto.Signer
 	stranger *x509.Certificate // a CA that the program does not know
 	keys     *keys
 	device   []byte // the device's certificate, DER
 }
 
-// keys are the private keys. They take a second to make, so that tests share them.
+// keys are the private keys. Those of RSA take most of a second to make and much of one to use, so that tests have others.
 type keys struct {
-	ca, stranger, server, device *rsa.PrivateKey
-	serverECDSA                  *ecdsa.PrivateKey
+	ca, stranger, device crypto.Signer
+	server               []crypto.Signer // each has a certificate
 }
 
-func newKeys() (k *keys, err error) {
-	k = &keys{}
-	for _, key := range []**rsa.PrivateKey{&k.ca, &k.stranger, &k.server, &k.device} {
-		if *key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+func newKeys() (*keys, error) {
+	var made [4]crypto.Signer
+	for i := range made {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
 			return nil, err
 		}
+		made[i] = key
 	}
-	k.serverECDSA, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	return k, err
+	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return &keys{ca: made[0], stranger: made[1], device: made[2], server: []crypto.Signer{made[3], elliptic}}, err
 }
 
 // newAuthority makes the CAs and the device's certificate, valid for ten years before and after now.
 func newAuthority(k *keys, now time.Time) (*authority, error) {
-	a := &authority{now: now, keys: k, caKey: k.ca}
+	a := &authority{now: now, keys: k}
 	var err error
 	if a.ca, err = a.root("Device Advisor CA", k.ca); err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func newAuthority(k *keys, now time.Time) (*authority, error) {
 	return a, err
 }
 
-func (a *authority) root(name string, key *rsa.PrivateKey) (*x509.Certificate, error) {
+func (a *authority) root(name string, key crypto.Signer) (*x509.Certificate, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
 		IsCA:                  true,
@@ -122,7 +123,7 @@ func (a *authority) server(kind serverKind) (*tls.Config, error) {
 		// Records of 16 KiB from the first one on: they are what TLS_Receive_Maximum_Size_Fragments is about.
 		DynamicRecordSizingDisabled: true,
 	}
-	for _, key := range []crypto.Signer{a.keys.server, a.keys.serverECDSA} {
+	for _, key := range a.keys.server {
 		certificate, err := a.serverCertificate(kind, key)
 		if err != nil {
 			return nil, err
@@ -139,7 +140,7 @@ func (a *authority) serverCertificate(kind serverKind, key crypto.Signer) (tls.C
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	issuer, issuerKey := a.ca, a.caKey
+	issuer, issuerKey := a.ca, a.keys.ca
 	switch kind {
 	case misnamed:
 		template.Subject.CommonName = "another.example.com"
@@ -160,13 +161,17 @@ func (a *authority) serverCertificate(kind serverKind, key crypto.Signer) (tls.C
 // write writes into dir what a device has, by the names and in the formats that AWS IoT Core gives them: the private key
 // in PKCS #1.
 func (a *authority) write(dir string) error {
+	key, ok := a.keys.device.(*rsa.PrivateKey)
+	if !ok {
+		return fmt.Errorf("the device has a %T, want an RSA key", a.keys.device)
+	}
 	var problems []error
 	for _, f := range []struct {
 		name, kind string
 		der        []byte
 		mode       os.FileMode
 	}{
-		{"private.key", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(a.keys.device), 0o600},
+		{"private.key", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key), 0o600},
 		{"cert.pem", "CERTIFICATE", a.device, 0o644},
 		{"AmazonRootCA1.pem", "CERTIFICATE", a.ca.Raw, 0o644},
 	} {

@@ -95,7 +95,7 @@ func TestAlertInTheClearIsThePrograms(t *testing.T) {
 }
 
 func TestServerCertificatesAreWhatTheyAreCalled(t *testing.T) {
-	k, err := testKeys()
+	k, err := awsKeys()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("there is no sh: ", err)
 	}
-	k, err := testKeys()
+	k, err := awsKeys()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -19,6 +20,7 @@ import (
 type Client struct {
 	cfg   Config
 	epoch time.Time // all times are durations since then: wall clocks jump
+	seed  maphash.Seed
 
 	mu        sync.Mutex // guards what follows; never held across anything that blocks
 	session   *session
@@ -54,6 +56,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg:      cfg,
 		epoch:    time.Now(),
+		seed:     maphash.MakeSeed(),
 		session:  newSession(&cfg),
 		routing:  routing{routes: map[string]*route{}, limit: cfg.Inbox, roomy: make(chan struct{}, 1)},
 		shutdown: make(chan struct{}),
@@ -457,8 +460,12 @@ func (c *Client) settle() {
 		sub.wake()
 	}
 	c.touched = c.touched[:0]
-	c.room.offer(c)
-	c.startCommit()
+	if c.room.first != nil {
+		c.room.offer(c)
+	}
+	if c.cfg.Store != nil {
+		c.startCommit()
+	}
 	if c.link != nil && s.writable() > 0 {
 		c.link.flush()
 	}

@@ -10,32 +10,31 @@ type flow struct {
 	prev, next *flow
 	in         *flowList // the list that it is in: it says how far the flow has come
 
-	qos    QoS
-	id     uint16 // 0 until it is in flight
+	qos      QoS
+	written  bool // a byte of it may have left on an earlier connection of this session: DUP is 1
+	left     bool // a byte of it may have left, ever
+	finished bool
+	owned    bool   // a Publish waits on signal and will free the flow
+	resumed  bool   // an earlier client accepted it
+	id       uint16 // 0 until it is in flight
+	size     int    // bytes that the queue counts for it
+	start    uint64 // position of its latest copy in the connection's stream
+	end      uint64 // and, for QoS 0, the position behind it
+
 	packet []byte // the PUBLISH as it stands on the wire; empty once PUBREC came, and for QoS 0
 	idAt   int    // where in packet the identifier stands
-	size   int    // bytes that the queue counts for it
-
-	start   uint64        // position of its latest copy in the connection's stream
-	end     uint64        // and, for QoS 0, the position behind it
-	conn    int           // the connection on which it was sent last
-	at      time.Duration // when
-	copies  int           // how often on that connection
-	written bool          // a byte of it may have left on an earlier connection of this session: DUP is 1
-	left    bool          // a byte of it may have left, ever
-	deaths  int           // connections that ended while it was the only message in flight
-
-	seq     uint64     // names its records in the store
-	resumed bool       // an earlier client accepted it
-	stored  chan error // capacity 1: nil when it is in the store, or why it is not
-
-	finished bool
-	err      error // why it failed; nil: delivered
-
 	gen    uint64
-	owned  bool          // a Publish waits on signal and will free the flow
 	signal chan struct{} // capacity 1, kept across generations
 	done   chan struct{} // for Delivery.Done; made when asked for
+	err    error         // why it failed; nil: delivered
+
+	conn   int           // the connection on which it was sent last
+	at     time.Duration // when
+	copies int           // how often on that connection
+	deaths int           // connections that ended while it was the only message in flight
+
+	seq    uint64     // names its records in the store
+	stored chan error // capacity 1: nil when it is in the store, or why it is not
 }
 
 // flowList is a list of flows in order, from which any can be taken out. A flow is in one list at most.

@@ -46,6 +46,10 @@ func (c *Client) Publish(ctx context.Context, m Message) error {
 		return &deliveryError{ErrUnconfirmed, ctx.Err()}
 	}
 	if f.err == nil {
+		select {
+		case <-f.signal: // it came with the end of ctx
+		default:
+		}
 		c.freeFlow(f)
 		return nil
 	}
@@ -186,14 +190,12 @@ func (c *Client) newFlow() *flow {
 // freeFlow lets a flow that was delivered be used again: as many as can wait and be in flight, and of their buffers as
 // much as may wait.
 func (c *Client) freeFlow(f *flow) {
-	select {
-	case <-f.signal:
-	default:
-	}
 	if c.freeBytes+cap(f.packet) > c.cfg.Queue.Bytes {
 		f.packet = nil
 	}
-	*f = flow{packet: f.packet[:0], signal: f.signal, gen: f.gen + 1}
+	packet, signal, gen := f.packet[:0], f.signal, f.gen+1
+	*f = flow{}
+	f.packet, f.signal, f.gen = packet, signal, gen
 	if len(c.free) < c.cfg.Queue.Messages+c.cfg.Inflight {
 		c.free = append(c.free, f)
 		c.freeBytes += cap(f.packet)

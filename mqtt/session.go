@@ -111,7 +111,8 @@ func (s *session) nextID() uint16 {
 // accept takes a message. At QoS 0 it goes to out, and there has to be a connection. At QoS 1 and 2 it goes to the
 // queue, in a durable session by way of the journal: see stored.
 func (s *session) accept(f *flow, m *Message) (err error) {
-	p := packet.Publish{QoS: m.QoS, Retain: m.Retain, Topic: []byte(m.Topic), Payload: m.Payload} // [MQTT-4.3.1-1] DUP is 0
+	var p packet.Publish // [MQTT-4.3.1-1] DUP is 0
+	p.QoS, p.Retain, p.Topic, p.Payload = m.QoS, m.Retain, []byte(m.Topic), m.Payload
 	f.qos = m.QoS
 	if m.QoS == QoS0 {
 		f.start = s.position()

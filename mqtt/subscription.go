@@ -193,7 +193,7 @@ type loop struct {
 	cost  int // what batch counts for
 	m     Message
 	e     *entry // that of m, in batch
-	busy  bool // the body runs
+	busy  bool   // the body runs
 }
 
 // next makes m the next message.
@@ -321,8 +321,8 @@ func (c *Client) hold(m *Message) {
 // ack acknowledges an arrival, if it is still the one of this generation. It is called without the lock.
 func (c *Client) ack(a *arrival, gen uint64) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if a.gen != gen {
+		c.mu.Unlock()
 		return nil // acknowledged before
 	}
 	if a.held {
@@ -331,6 +331,7 @@ func (c *Client) ack(a *arrival, gen uint64) error {
 	}
 	err := c.session.acknowledge(a)
 	c.settle()
+	c.mu.Unlock()
 	return err
 }
 

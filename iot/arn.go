@@ -1,9 +1,6 @@
 package iot
 
-import (
-	"net/netip"
-	"strings"
-)
+import "strings"
 
 // The names that AWS has for things, and commands that ask it about them.
 
@@ -52,7 +49,7 @@ func (s *symptom) certificateID() string {
 // ask says how to find out more: by a command of AWS's command line, for the endpoint's region. A server on this machine
 // only plays AWS IoT Core, and its log says what AWS keeps to itself.
 func (s *symptom) ask(words string) string {
-	if address, err := netip.ParseAddr(s.endpoint.Host); s.endpoint.Host == "localhost" || err == nil && address.IsLoopback() {
+	if s.endpoint.local() {
 		return "read the log of " + s.where() + ", which plays AWS IoT Core: testbroker --aws says there which statement would allow it"
 	}
 	if region := s.region(""); region != "" {

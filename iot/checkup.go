@@ -191,7 +191,7 @@ func (w *walk) tcp(ctx context.Context) bool {
 		}()
 		return done
 	}
-	both := w.aws && (w.endpoint.Port == 443 || w.endpoint.Port == portTLS)
+	both := w.aws && !w.endpoint.local() && (w.endpoint.Port == 443 || w.endpoint.Port == portTLS)
 	trying := try(w.endpoint)
 	var second result
 	if both {

@@ -161,6 +161,12 @@ func (e Endpoint) AWS() bool {
 	return strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".amazonaws.com.cn")
 }
 
+// local reports whether this is the same machine.
+func (e Endpoint) local() bool {
+	address, err := netip.ParseAddr(e.Host)
+	return e.Host == "localhost" || err == nil && address.IsLoopback()
+}
+
 // Region returns the AWS region that the host name holds, such as eu-west-1, or "".
 func (e Endpoint) Region() string {
 	if !e.AWS() {

@@ -125,7 +125,7 @@ func newReader(t *testing.T) *reader {
 		t.Skip("there is no sh, in which the commands of the page are written")
 	}
 	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin, "./cmd/dissect", "./cmd/publisher", "./cmd/subscriber", "./cmd/testbroker")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin, "./cmd/dissect", "./cmd/publisher", "./cmd/subscriber", "./cmd/testbroker")
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -36,6 +36,9 @@ func (l *Layout) brief(p *Packet) string {
 	return strings.TrimRight(line, " ")
 }
 
+// enough is how many bytes of a list a line shows before it leaves the rest out.
+const enough = 1000
+
 // summary is p in a few words.
 func (l *Layout) summary(p *Packet) string {
 	s := &p.said
@@ -75,6 +78,9 @@ func (l *Layout) summary(p *Packet) string {
 	case subscribe, unsubscribe:
 		out := id
 		for _, f := range s.filters {
+			if len(out) > enough {
+				return out + ", …"
+			}
 			out += ", " + l.quoted(f.text)
 			if p.Type == subscribe {
 				out += fmt.Sprintf(" QoS %d", f.qos)
@@ -84,6 +90,9 @@ func (l *Layout) summary(p *Packet) string {
 	case suback:
 		out := id
 		for _, code := range s.codes {
+			if len(out) > enough {
+				return out + ", …"
+			}
 			if code == 0x80 {
 				out += ", refused"
 			} else {

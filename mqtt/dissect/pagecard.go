@@ -257,7 +257,7 @@ func (w *pageWriter) why(p *Packet) {
 }
 
 // purposes say why there is a type of packet, where no sentence of a trace does.
-var purposes = [...]string{
+var purposes = [16]string{
 	connect: "The client says which protocol it speaks, who it is, whether the two go on where they left off, and what the server is to " +
 		"publish should it vanish.",
 	connack:     "The server says whether it lets the client in, and whether it remembers it.",
@@ -268,7 +268,7 @@ var purposes = [...]string{
 }
 
 // mishaps say what could go wrong around a type of packet.
-var mishaps = [...]string{
+var mishaps = [16]string{
 	connect: "A server that does not like it may hang up without a word: AWS IoT Core does if the policy does not allow iot:Connect for this " +
 		"Client Identifier. A second client with the same one ends this connection.",
 	connack: "After a return code above 0 the connection ends. After Session Present 0 the server knows no subscriptions: a client that " +

@@ -77,8 +77,11 @@ func (w *pageWriter) head(pg *Page) {
 	w.add("<p class=\"legend\"><b class=\"f\">fixed header</b> <b class=\"v\">variable header</b> <b class=\"p\">payload</b>" +
 		"<span class=\"c2s\">→ from the client</span> <span class=\"s2c\">← from the server</span></p>\n" +
 		"<nav>")
+	if w.directed() {
+		w.add("<a href=\"#diagram\">Diagram</a> ")
+	}
 	if len(w.entries) > 0 {
-		w.add("<a href=\"#diagram\">Diagram</a> <a href=\"#packets\">Packets</a> <a href=\"#flows\">Flows</a> ")
+		w.add("<a href=\"#packets\">Packets</a> <a href=\"#flows\">Flows</a> ")
 	}
 	w.add("<a href=\"#length\">Remaining Length</a> <a href=\"#others\">Other packets</a> <a href=\"#statements\">Statements</a> ")
 	if len(w.entries) > 0 {
@@ -94,9 +97,14 @@ func (w *pageWriter) passwords() string {
 	return ""
 }
 
+// directed reports whether it is known who sent what.
+func (w *pageWriter) directed() bool {
+	return len(w.entries) > 0 && w.entries[0].packet.Direction != Unknown
+}
+
 // session is what travelled: the diagram, the cards and the flows.
 func (w *pageWriter) session(pg *Page) {
-	if w.entries[0].packet.Direction != Unknown {
+	if w.directed() {
 		w.add("<section id=\"diagram\"><h2>Who says what</h2>\n<p>Time runs down. Each arrow leads to its packet; a dashed one was sent before.</p>\n")
 		w.diagram()
 		w.add("</section>\n")

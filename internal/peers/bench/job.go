@@ -15,13 +15,13 @@ const topic = "plant/7/meter/42/temperature"
 
 // job is one measurement, made by a worker.
 type job struct {
-	What   string // publish, receive, idle, durable, or a key of contestant.codec
+	What   string // publish, receive, idle, scale, durable, or a key of contestant.codec
 	QoS    byte
 	Window int // messages in flight
 	Size   int // bytes of payload
 	TLS    bool
 	For    time.Duration // how long to measure, about
-	Count  int           // idle: how many clients; durable: how many publishers; else how many messages, not to find out
+	Count  int           // idle, scale: how many clients; durable: how many publishers; else how many messages, not to find out
 	Dir    string        // durable: where to store
 	Server server
 }

@@ -126,8 +126,8 @@ func (b *bench) run() error {
 	}
 	b.codecs()
 	b.messages()
-	b.mosquitto()
 	b.idleClients()
+	b.scale()
 	b.durables()
 	return b.programs()
 }
@@ -152,7 +152,11 @@ func (b *bench) compare(section, name string, j job, names ...string) {
 	results := map[string][]result{}
 	for range b.rounds {
 		for _, n := range names {
-			results[n] = append(results[n], b.workers[n].do(&j))
+			if n == mosquittoName {
+				results[n] = append(results[n], b.mosquitto(&j))
+			} else {
+				results[n] = append(results[n], b.workers[n].do(&j))
+			}
 		}
 	}
 	for _, n := range names {
@@ -186,12 +190,12 @@ func (b *bench) compare(section, name string, j job, names ...string) {
 	b.comparePeers(len(names))
 }
 
-// comparePeers sets the ratio to the best peer in the last n rows.
+// comparePeers sets the ratio to the best peer in the last n rows. mosquitto's programs are whole programs.
 func (b *bench) comparePeers(n int) {
 	rows := b.rows[len(b.rows)-n:]
 	best := 0.0
 	for _, r := range rows {
-		if r.Contestant == limit.name || r.Contestant == ours.name || r.Unavailable != "" {
+		if r.Contestant == limit.name || r.Contestant == ours.name || r.Contestant == mosquittoName || r.Unavailable != "" {
 			continue
 		}
 		if v, less := r.value(); best == 0 || v > 0 && (v < best) == less {
@@ -273,7 +277,11 @@ func (b *bench) messages() {
 				}
 				j := flow.job
 				j.Size, j.TLS = size, secret
-				b.compare(flow.section, caseName(&j), j, names...)
+				who := names
+				if size == 256 && flow.section != "round trip" && !b.quick && hasMosquitto() {
+					who = append(names[:len(names):len(names)], mosquittoName)
+				}
+				b.compare(flow.section, caseName(&j), j, who...)
 			}
 		}
 	}
@@ -348,9 +356,6 @@ func (b *bench) durables() {
 		b.compare("durable", fmt.Sprintf("QoS 1, 256 B, %d publishers", count), job{What: "durable", QoS: 1, Size: 256, Count: count}, limit.name, ours.name)
 	}
 }
-
-func (b *bench) mosquitto()      {}
-func (b *bench) programs() error { return nil }
 
 func (b *bench) writeJSON(w *os.File) error {
 	enc := json.NewEncoder(w)

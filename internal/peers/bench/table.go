@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 )
@@ -30,8 +31,9 @@ var units = map[string]string{
 	"round trip": "p50 / p99 in microseconds (allocations)",
 	"idle":       "KiB of resident memory a client (goroutines)",
 	"durable":    "messages a second; the limit is one fsync a message",
+	"scale":      "for each client: to connect, to publish one message at QoS 1 all at once, and resident memory",
 	"size":       "bytes, stripped",
-	"start":      "ms from start to end (MiB of resident memory at most)",
+	"start":      "ms from start to end",
 }
 
 func (r *row) cell() string {
@@ -47,10 +49,12 @@ func (r *row) cell() string {
 		return fmt.Sprintf("%.1f / %.1f (%s)", r.P50, r.P99, count(r.Allocs))
 	case "idle":
 		return fmt.Sprintf("%.1f (%.1f)", r.Memory, r.Goroutines)
+	case "scale":
+		return fmt.Sprintf("%.2f ms, %.1f us, %.1f KiB", r.Millis, r.CPU, r.Memory)
 	case "size":
 		return fmt.Sprint(r.Bytes)
 	case "start":
-		return fmt.Sprintf("%.1f (%.1f)", r.Millis, r.Memory/1024)
+		return fmt.Sprintf("%.1f", r.Millis)
 	}
 	return thousands(r.Rate)
 }
@@ -97,7 +101,7 @@ func writeSection(w io.Writer, rows []row) error {
 			}
 		}
 		ratio := func(v float64) string {
-			if v == 0 {
+			if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 				return ""
 			}
 			return fmt.Sprintf("%.2f", v)

@@ -99,6 +99,8 @@ func (c *contestant) measure(j *job) (r result, err error) {
 	switch j.What {
 	case "idle":
 		return c.measureIdle(j)
+	case "scale":
+		return measureScale(j)
 	case "durable":
 		return measureDurable(c.name, j)
 	case "publish", "receive":

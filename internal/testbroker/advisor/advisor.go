@@ -94,7 +94,7 @@ func (r *Report) JSON() []byte {
 }
 
 const (
-	sideBySide = 12                // so many cases at a time: their programs mostly wait
+	sideBySide = 16                // so many cases at a time: their programs mostly wait
 	caseLimit  = 150 * time.Second // no case takes longer
 )
 

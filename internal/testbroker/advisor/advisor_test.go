@@ -23,6 +23,7 @@ import (
 
 	"iotwire/internal/testbroker"
 	"iotwire/internal/testbroker/advisor/testdata/flawed"
+	"iotwire/mqtt/packet"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -189,6 +190,88 @@ func TestAFlawlessDevicePassesEveryCase(t *testing.T) {
 	if diff := cmp.Diff(map[string]Verdict{}, verdicts(report)); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s\n%s", diff, describe(report, true))
 	}
+}
+
+// A program that publishes without a pause, or connects without one, does not fill the memory.
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := testKeys(t)
+		a, err := newAuthority(keys, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener := newMemoryListener()
+		var runs program
+		s := &setting{keys: keys, authority: a, listen: func() (net.Listener, error) { return listener, nil }}
+		s.launch = func(_ place, ended func(bool, string)) (func(), error) {
+			ctx, cancel := context.WithCancel(context.Background())
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				runs(ctx, listener.dial, a)
+			}()
+			return func() { cancel(); <-over }, nil
+		}
+		for name, c := range map[string]struct {
+			runs program
+			most int // sights in ten seconds
+		}{
+			"publishes": {flood, 10*publishRate + 2*publishRate},
+			"connects":  {hammer, 3 * lineCount},
+		} {
+			runs = c.runs
+			b := &bench{setting: s, ctx: t.Context(), name: name, began: time.Now(), limit: time.Now().Add(caseLimit)}
+			tr := b.start(server{})
+			time.Sleep(10 * time.Second)
+			n := tr.seen(func(s sight) bool { return true })
+			bytes := tr.seen(func(s sight) bool { return len(s.body) > 200 })
+			if n > c.most || n < lineCount || bytes > 0 {
+				t.Errorf("a program that %s: %d sights, want %d at most; %d large ones", name, n, c.most, bytes)
+			}
+			listener.Close()
+			b.end()
+			listener = newMemoryListener()
+		}
+	})
+}
+
+// flood publishes as fast as it can.
+func flood(ctx context.Context, dial func() (net.Conn, error), a *authority) error {
+	conn, err := dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	roots := x509.NewCertPool()
+	roots.AddCert(a.ca)
+	secure := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: roots,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{a.device}, PrivateKey: a.keys.device}}})
+	b, err := packet.AppendConnect(nil, &packet.Connect{ClientID: []byte("flood"), CleanSession: true})
+	if err != nil {
+		return err
+	}
+	for {
+		if _, err := secure.Write(b); err != nil {
+			return err
+		}
+		if b, err = packet.AppendPublish(nil, &packet.Publish{Topic: []byte("x"), Payload: make([]byte, 5000)}); err != nil {
+			return err
+		}
+	}
+}
+
+// hammer connects again and again.
+func hammer(ctx context.Context, dial func() (net.Conn, error), _ *authority) error {
+	for ctx.Err() == nil {
+		conn, err := dial()
+		if err != nil {
+			return err
+		}
+		conn.Close()
+		time.Sleep(time.Millisecond)
+	}
+	return nil
 }
 
 // Each flaw is found by the cases that are about it, and by no other.

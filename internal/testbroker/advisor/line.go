@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"hash/maphash"
 	"net"
 	"strings"
 	"sync"
@@ -22,8 +23,9 @@ type line struct {
 	raw    *alertWatch // beneath TLS
 	came   time.Time
 
-	hello *tls.ClientHelloInfo // nil: none came
-	state tls.ConnectionState
+	hello  *tls.ClientHelloInfo // nil: none came
+	credit time.Time            // of the messages that came: not before now, if there are too many; for the relay's reader
+	state  tls.ConnectionState
 
 	mu       sync.Mutex
 	session  dissect.Session
@@ -154,11 +156,27 @@ func (l *line) decide(e testbroker.Event) testbroker.Action {
 	l.trial.mu.Lock()
 	withhold := l.trial.withhold
 	l.trial.mu.Unlock()
+	if e.Kind == testbroker.Received && e.Header.Type == packet.PUBLISH {
+		l.slowDown()
+	}
 	if withhold == nil || !withhold(l, e) {
 		return testbroker.Pass
 	}
 	l.note("%v withheld", e.Header.Type)
 	return testbroker.Discard
+}
+
+// publishRate is how many messages a second AWS IoT Core takes on a connection.
+const publishRate = 100
+
+// slowDown lets a PUBLISH of the program wait until AWS would take it: no program may fill the memory with messages.
+func (l *line) slowDown() {
+	now := time.Now()
+	if second := now.Add(-time.Second); l.credit.Before(second) {
+		l.credit = second
+	}
+	l.credit = l.credit.Add(time.Second / publishRate)
+	time.Sleep(l.credit.Sub(now))
 }
 
 // observe notes a packet that passes, and judges it if it is the program's.
@@ -185,8 +203,23 @@ func (l *line) observe(e testbroker.Event) {
 			}
 		}
 	}
-	l.see(sight{kind: kind, header: e.Header, body: bytes.Clone(e.Body)})
+	l.see(sight{kind: kind, header: e.Header, body: beginning(e), sum: maphash.Bytes(seed, e.Body)})
 }
+
+// seed is that of all sums, so that they can be compared.
+var seed = maphash.MakeSeed()
+
+// beginning is a copy of a packet's body, with as much of a message's payload as somebody may want to know: there may be
+// very many.
+func beginning(e testbroker.Event) []byte {
+	b := e.Body
+	if p, err := packet.ParsePublish(e.Header.Flags, b); e.Header.Type == packet.PUBLISH && err == nil {
+		b = b[:len(b)-max(len(p.Payload)-shownPayload, 0)]
+	}
+	return bytes.Clone(b)
+}
+
+const shownPayload = 64
 
 // whole puts a packet together again.
 func whole(h packet.Header, body []byte) []byte {

@@ -94,6 +94,7 @@ type trial struct {
 	wake    chan struct{} // capacity 1: there is a new sight
 	ended   bool          // so nothing more is served
 	lines   []*line
+	excess  bool // more connections came than are served
 	exit    *exit
 	refused *sight // the last handshake that failed
 
@@ -113,9 +114,10 @@ type sight struct {
 	line   *line // nil for exited
 	at     time.Time
 	header packet.Header // of received and delivered
-	body   []byte
-	err    error // of refused
-	ours   bool  // gone: the server ended it
+	body   []byte        // without the end of a long payload
+	sum    uint64        // of the whole body
+	err    error         // of refused
+	ours   bool          // gone: the server ended it
 }
 
 type sightKind int
@@ -213,6 +215,9 @@ func (t *trial) end() {
 	t.broker.Close()
 }
 
+// lineCount is how many connections of a trial are served. A program that comes back more often has failed long before.
+const lineCount = 200
+
 // accept serves the connections that come.
 func (t *trial) accept() {
 	for {
@@ -221,14 +226,19 @@ func (t *trial) accept() {
 			return
 		}
 		t.mu.Lock()
-		l := newLine(t, len(t.lines)+1, conn)
-		t.lines = append(t.lines, l)
-		ended := t.ended
-		t.mu.Unlock()
-		if ended {
+		if t.ended || len(t.lines) == lineCount {
+			tell := !t.excess && !t.ended
+			t.excess = true
+			t.mu.Unlock()
 			conn.Close()
+			if tell {
+				t.bench.note(t, nil, "more than %d connections: the others are closed at once", lineCount)
+			}
 			continue
 		}
+		l := newLine(t, len(t.lines)+1, conn)
+		t.lines = append(t.lines, l)
+		t.mu.Unlock()
 		l.note("connected")
 		l.see(sight{kind: arrived})
 		t.serving.Go(l.serve)

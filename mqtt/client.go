@@ -74,6 +74,7 @@ func New(cfg Config) (*Client, error) {
 // load takes over what is in the store.
 func (c *Client) load() {
 	s := c.session
+	s.lastID = uint16(rand.Uint32()) // see serve: a store can be new, or damaged, where the server's session is not
 	s.load(c.cfg.Store, func(err error) {
 		if f := c.cfg.Trace.Damaged; f != nil {
 			f(err)
@@ -405,7 +406,7 @@ func (c *Client) Stats() Stats {
 	defer c.mu.Unlock()
 	s := c.stats
 	s.Online = c.link != nil
-	s.Pending = c.session.open()
+	s.Pending = c.session.open() - c.session.storing.n
 	s.Inflight = c.session.sent.n + c.session.released.n
 	s.InboxBytes = c.routing.bytes
 	if c.link != nil {

@@ -42,6 +42,9 @@ func (c *Client) commit() {
 				for i, r := range accept {
 					failed[i] = store.Put(r)
 				}
+				if err == nil { // a store that is broken now did not only want for room
+					err = store.Put()
+				}
 			}
 		}
 
@@ -56,17 +59,20 @@ func (c *Client) commit() {
 			c.broken = fmt.Errorf("%w: %w", ErrStore, err)
 		}
 		for i, f := range flows {
-			e := failed[i]
-			if e == nil && err != nil {
-				e = c.broken
+			switch e := failed[i]; {
+			case err != nil: // the store may have kept it, and a later client would find it
+				c.acceptStored(f, &deliveryError{ErrUnconfirmed, c.broken})
+			case e != nil:
+				c.acceptStored(f, &deliveryError{ErrNotSent, e})
+			default:
+				c.acceptStored(f, nil)
 			}
-			c.acceptStored(f, e)
 		}
 		c.settle()
 	}
 	if c.broken != nil {
 		for _, f := range c.accepting {
-			c.acceptStored(f, c.broken)
+			c.acceptStored(f, &deliveryError{ErrNotSent, c.broken})
 		}
 		c.accepting = nil
 		if c.cancel != nil {
@@ -100,12 +106,14 @@ func (c *Client) startCommit() {
 	}
 }
 
-// flushStore makes everything durable that the session has put or deleted until now. It waits for the disk only.
-func (c *Client) flushStore() {
+// flushStore makes everything durable that the session has put or deleted until now, or returns why it cannot. It waits
+// for the disk only.
+func (c *Client) flushStore() error {
 	if c.cfg.Store == nil {
-		return
+		return nil
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.flushing = true
 	until := c.session.journal.started + 1
 	c.startCommit()
@@ -118,7 +126,7 @@ func (c *Client) flushStore() {
 		<-changed
 		c.mu.Lock()
 	}
-	c.mu.Unlock()
+	return c.broken
 }
 
 // Resumed is a message that an earlier client left in the store.

@@ -103,6 +103,7 @@ func (w *world) start() {
 	if err != nil {
 		panic(err)
 	}
+	c.session.lastID = 0 // with a store it begins anywhere
 	w.judge.newLife()
 	if w.sub, err = c.Subscribe("in", QoS2); err != nil {
 		panic(err)

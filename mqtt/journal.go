@@ -231,6 +231,19 @@ func (s *session) load(store Store, damaged func(error)) error {
 	return nil
 }
 
+// outlive drops what an older record says of an identifier. It was to be deleted: an identifier gets a new meaning only
+// when the old one has ended.
+func (s *session) outlive(id uint16) {
+	if old := s.flows.get(id); old != nil {
+		s.forget(old)
+		if old.in == &s.queue {
+			s.bytes -= old.size
+		}
+		old.remove()
+		s.flows.delete(id)
+	}
+}
+
 func (s *session) loadRecord(r Record) error {
 	bad := func() error { return fmt.Errorf("%d bytes that this version does not understand", len(r.Data)) }
 	id := uint16(r.Key.N)
@@ -248,9 +261,7 @@ func (s *session) loadRecord(r Record) error {
 		if err != nil || p.ID == 0 {
 			return bad()
 		}
-		if s.flows.get(p.ID) != nil {
-			return fmt.Errorf("identifier %d is in use by another record", p.ID)
-		}
+		s.outlive(p.ID)
 		f := newFlow()
 		f.qos, f.id, f.seq, f.packet, f.written, f.resumed = p.QoS, p.ID, r.Key.N, r.Data[1:], r.Data[0] != 0, true
 		f.size = len(f.packet)
@@ -260,14 +271,11 @@ func (s *session) loadRecord(r Record) error {
 		s.queue.push(f)
 	case kindReleased:
 		s.seq = max(s.seq, r.Key.N>>16)
-		if old := s.flows.get(id); old != nil { // its message was to be deleted
-			if old.in == &s.released {
-				return fmt.Errorf("identifier %d is in use by another record", id)
-			}
-			s.bytes -= old.size
-			old.remove()
-			s.removeLater(Key{kindMessage, old.seq})
+		if old := s.flows.get(id); old != nil && old.seq > r.Key.N>>16 {
+			s.removeLater(r.Key)
+			return nil
 		}
+		s.outlive(id)
 		f := newFlow()
 		f.qos, f.id, f.seq, f.written, f.resumed = QoS2, id, r.Key.N>>16, true, true
 		s.flows.set(id, f)

@@ -37,7 +37,9 @@ func (c *Client) Publish(ctx context.Context, m Message) error {
 	if withdrawn {
 		c.settle()
 		c.mu.Unlock()
-		c.flushStore() // or a later run would send it
+		if err := c.flushStore(); err != nil { // a later client may find it
+			return &deliveryError{ErrUnconfirmed, err}
+		}
 		return f.err
 	}
 	defer c.mu.Unlock()
@@ -58,7 +60,8 @@ func (c *Client) Publish(ctx context.Context, m Message) error {
 
 // Submit is Publish without the wait for the delivery: it returns when the message is accepted. It blocks only while
 // Config.Queue is full and its policy is Block, or, at QoS 0, while there is no connection; ctx bounds that, not the
-// delivery. If it returns an error, it matches [ErrNotSent].
+// delivery. If it returns an error, it matches [ErrNotSent], or, if Config.Store failed while it took the message,
+// [ErrUnconfirmed]: a later client may find it there.
 func (c *Client) Submit(ctx context.Context, m Message) (Delivery, error) {
 	f, gen, err := c.submit(ctx, &m, false)
 	if err != nil {
@@ -167,7 +170,7 @@ func (c *Client) accept(m *Message, owned bool) (*flow, uint64, error) {
 		c.mu.Lock()
 		if err != nil {
 			c.room.offer(c)
-			return nil, 0, &deliveryError{ErrNotSent, err}
+			return nil, 0, err
 		}
 	} else {
 		c.stats.Accepted++

@@ -278,6 +278,7 @@ func (s *script) client(cfg Config) *Client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	c.session.lastID = 0 // where a client begins with a store is random
 	return c
 }
 

@@ -70,8 +70,8 @@ func (s *session) open() int {
 	return s.storing.n + s.queue.n + s.sent.n + s.released.n + s.unwritten.n
 }
 
-// awaiting counts the answers that only reading can bring.
-func (s *session) awaiting() int { return s.sent.n + s.released.n + len(s.pending) }
+// awaiting counts what only reading can bring on: answers, and room in a server that reads when it has written.
+func (s *session) awaiting() int { return s.sent.n + s.released.n + s.unwritten.n + len(s.pending) }
 
 // position is where in the connection's stream the next byte of out will stand.
 func (s *session) position() uint64 { return s.offered + uint64(len(s.out)) }
@@ -163,7 +163,7 @@ func (s *session) pump() {
 		return
 	}
 	if s.probing {
-		if s.sent.n == 0 && s.released.n == 0 {
+		if s.sent.n == 0 && s.released.n == 0 && (s.queue.n == 0 || !s.queue.head.left) { // all suspects are cleared
 			s.probing, s.deaths = false, 0
 		} else if f := s.sent.head; f != nil && f.conn != s.conn {
 			s.send(f)
@@ -229,6 +229,9 @@ func (s *session) drop(f *flow, cause error) {
 	kind := ErrUnconfirmed
 	if s.unsent(f) {
 		kind = ErrNotSent
+	}
+	if s.durable {
+		s.journal.before(s.position())
 	}
 	s.finish(f, &deliveryError{kind, cause})
 }

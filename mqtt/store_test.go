@@ -83,10 +83,7 @@ func (d *disk) crash() *disk {
 func TestStoredMessagesAreAcceptedOfflineAndDeliveredByALaterClient(t *testing.T) {
 	bubble(t, func(t *testing.T, s *script) {
 		d := newDisk()
-		c, err := New(Config{Dial: s.dial, ClientID: "c", Store: d})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := s.client(Config{Store: d})
 		for _, q := range []QoS{QoS1, QoS2, QoS1} {
 			if _, err := c.Submit(background, Message{Topic: "t", Payload: []byte("x"), QoS: q}); err != nil {
 				t.Fatal(err)
@@ -243,7 +240,7 @@ func TestWithdrawnMessageIsNotSentByALaterClient(t *testing.T) {
 	bubble(t, func(t *testing.T, s *script) {
 		d := newDisk()
 		d.delay = time.Millisecond
-		c, _ := New(Config{Dial: s.dial, ClientID: "c", Store: d})
+		c := s.client(Config{Store: d})
 		ctx, cancel := context.WithTimeout(background, time.Second)
 		defer cancel()
 		if err := c.Publish(ctx, Message{Topic: "t", QoS: QoS1}); !errors.Is(err, ErrNotSent) || !errors.Is(err, context.DeadlineExceeded) {

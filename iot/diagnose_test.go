@@ -71,7 +71,8 @@ func TestDiagnose(t *testing.T) {
 		{"lost after a while, AWS, with a will", eof(mqtt.LostError{Up: time.Minute}), will, KindLost, []string{"or it has the condition iot:LastWillTopic without iot:ConnectAttributes"}},
 		{"lost in silence", &mqtt.LostError{Cause: fmt.Errorf("%w: keep alive", mqtt.ErrTimeout)}, aws, KindLost, []string{"connection lost: timeout: keep alive\n  the network took the connection away"}},
 		{"quarantined, AWS", quarantined(&mqtt.Message{Topic: "a"}), aws, KindLost, []string{
-			"the server hangs up on PUBLISH to a each time; this message is not sent again\n  no policy of the certificate allows iot:Publish on arn:aws:iot:eu-west-1:ACCOUNT:topic/a\n  next: "}},
+			"the server hangs up on PUBLISH to a each time; this message is not sent again\n  1. no policy of the certificate allows iot:Publish on arn:aws:iot:eu-west-1:ACCOUNT:topic/a\n  2. another client has the client id test-*, too",
+			"own\n  next: "}},
 		{"quarantined, elsewhere", quarantined(&mqtt.Message{Topic: "a"}), local, KindLost, []string{"brokers hang up on what they do not allow, or what is too large"}},
 		{"quarantined, nothing known", mqtt.ErrRejected, aws, KindLost, []string{"rejected"}},
 		{"denied, AWS", &RefusedError{Filters: []string{"a", "b"}}, aws, KindDenied, []string{
@@ -106,7 +107,9 @@ func TestDiagnose(t *testing.T) {
 		{"no answer on 443", context.DeadlineExceeded, Config{Endpoint: host, Port: 443}, KindNetwork, []string{"no answer from " + host + ":443 in time", "does a firewall let the port through?"}},
 		{"no CONNACK", mqtt.ErrTimeout, local, KindNetwork, []string{"no answer from 127.0.0.1:1883 in time"}},
 		{"TLS that is strange", &handshakeError{must(ParseEndpoint(host)), errors.New("tls: something")}, aws, KindTLS, []string{"tls: something"}},
-		{"TLS that timed out", &handshakeError{must(ParseEndpoint(host)), context.DeadlineExceeded}, aws, KindNetwork, []string{"port 443"}},
+		{"TLS that timed out", &handshakeError{must(ParseEndpoint(host)), context.DeadlineExceeded}, aws, KindNetwork, []string{host + ":8883 took the connection, and did not answer the TLS handshake in time\n  1. a firewall lets nothing through; AWS IoT listens on port 443 too"}},
+		{"TLS that timed out on 443", &handshakeError{must(ParseEndpoint(host)), context.DeadlineExceeded}, Config{Endpoint: host, Port: 443}, KindNetwork, []string{"  1. a firewall lets nothing through\n  2. "}},
+		{"TLS that timed out, elsewhere", &handshakeError{must(ParseEndpoint("broker")), context.DeadlineExceeded}, Config{Endpoint: "broker"}, KindNetwork, []string{"a broker without TLS is mqtt://broker:8883"}},
 		{"something else", errors.New("anything\nat all"), aws, KindOther, []string{"anything; at all"}},
 		{"the end of the program", context.Canceled, aws, KindOther, nil},
 	} {

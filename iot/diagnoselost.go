@@ -95,8 +95,7 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 		because(fmt.Sprintf("no packet went either way for %v, and routers and load balancers forget such a connection; "+
 			"use a keep alive of 30 s to 60 s", e.Idle.Round(time.Second)))
 	case e.Short >= shortInARow:
-		because("another client has the client id " + s.clientID() + ", too (a second process, a copy of the configuration on another device), " +
-			"and each takes the connection from the other, again and again [MQTT-3.1.4-2]; each needs an id of its own")
+		because(s.sharedID())
 	case s.aws && e.Up >= recheck && len(causes) == 0:
 		because("AWS IoT ends a connection now and then, after minutes or weeks; to connect again is all there is to do")
 		cause := "a policy was edited, and no longer allows what the connection does"
@@ -147,7 +146,13 @@ func rejected(s *symptom) *Diagnosis {
 	if !s.aws {
 		return d.add("brokers hang up on what they do not allow, or what is too large; the broker's log says which")
 	}
-	return d.causes(s.publishCauses(e.Publishing)...).next("%s", s.testPublish(e.Publishing.Topic))
+	return d.causes(append(s.publishCauses(e.Publishing), s.sharedID())...).next("%s", s.testPublish(e.Publishing.Topic))
+}
+
+// sharedID is the reason of a server to close one connection after the other that have done nothing wrong.
+func (s *symptom) sharedID() string {
+	return "another client has the client id " + s.clientID() + ", too (a second process, a copy of the configuration on another device), " +
+		"and each takes the connection from the other, again and again [MQTT-3.1.4-2]; each needs an id of its own"
 }
 
 // silent says why nothing may come.

@@ -14,6 +14,7 @@ import (
 func noNetwork(s *symptom) *Diagnosis {
 	var dns *net.DNSError
 	var network net.Error
+	var handshake *handshakeError
 	switch {
 	case errors.As(s.err, &dns) && dns.IsNotFound:
 		d := diagnosis(KindNetwork, fmt.Sprintf("no such host: %s", dns.Name), "is the endpoint spelled right, and is this machine online?")
@@ -28,9 +29,19 @@ func noNetwork(s *symptom) *Diagnosis {
 	case errors.Is(s.err, mqtt.ErrNoConnack):
 		return diagnosis(KindNetwork, "no answer to CONNECT from "+s.where()+" in time, though it took the connection",
 			"does an MQTT server listen there, and is it TLS (mqtts://) or not (mqtt://)?")
+	case errors.As(s.err, &handshake) && isTimeout(s.err):
+		d := diagnosis(KindNetwork, s.where()+" took the connection, and did not answer the TLS handshake in time")
+		const swallowed = "something on the way swallows large packets: a router with a wrong MTU"
+		switch {
+		case s.aws && s.endpoint.Port == portTLS:
+			return d.causes("a firewall lets nothing through; AWS IoT listens on port 443 too: endpoint "+s.endpoint.Host+":443", swallowed)
+		case s.aws:
+			return d.causes("a firewall lets nothing through", swallowed)
+		}
+		return d.causes("it does not speak TLS on this port; a broker without TLS is mqtt://"+s.where(), swallowed)
 	case isTimeout(s.err):
 		d := diagnosis(KindNetwork, "no answer from "+s.where()+" in time")
-		if s.endpoint.TLS && s.endpoint.Port == portTLS {
+		if s.aws && s.endpoint.Port == portTLS {
 			return d.add("a firewall may block port 8883; AWS IoT listens on port 443 too: endpoint " + s.endpoint.Host + ":443")
 		}
 		return d.add("is the address right, and does a firewall let the port through?")

@@ -85,7 +85,7 @@ func TestHandshakeEndsWithItsContext(t *testing.T) {
 		s := &server{t: t, serve: silent}
 		began := time.Now()
 		err, again := s.attempt(w.config())
-		meets(t, w.config(), err, again, true, KindNetwork, "no answer from "+host+":8883 in time", "port 443")
+		meets(t, w.config(), err, again, true, KindNetwork, host+":8883 took the connection, and did not answer the TLS handshake in time", "port 443")
 		if took := time.Since(began); took != 10*time.Second { // the time-out of package mqtt
 			t.Errorf("gave up after %v, want 10 s", took)
 		}
@@ -326,6 +326,9 @@ func TestVerificationCannotBeTurnedOff(t *testing.T) {
 	here := regexp.MustCompile("KeyLogWriter|ClientSessionCache|SystemCertPool")
 	files := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == "testdata" {
+			return fs.SkipDir // a flawed device, perhaps, to see its flaws found
+		}
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,6 +199,39 @@ func TestCheckIsBoundedInTimeAndEndsWithASignal(t *testing.T) {
 					t.Errorf("exit code %d after %v: %s", r.exit, took, r.stdout.String())
 				}
 			})
+		})
+	}
+}
+
+func TestCheckOfAPortThatDoesNotSpeakTLS(t *testing.T) {
+	_, dir := certificates(t)
+	for said, want := range map[string]string{
+		"": "FAIL  TLS             localhost:8883 took the connection, and did not answer the TLS handshake in time\n" +
+			"      1. it does not speak TLS on this port; a broker without TLS is mqtt://localhost:8883\n" +
+			"      2. something on the way swallows large packets: a router with a wrong MTU\n",
+		"HTTP/1.1 400 Bad Request\r\n": "FAIL  TLS             the server does not speak TLS on localhost:8883\n      is the port right? A broker without TLS is mqtt://localhost:8883\n",
+		"hang up":                      "FAIL  TLS             the server at localhost:8883 hung up in the TLS handshake\n      does it speak TLS on this port? A broker without TLS is mqtt://localhost:8883\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			dial := func(context.Context, string, string) (net.Conn, error) {
+				client, server := testbroker.Pipe()
+				go func() {
+					defer server.Close()
+					if server.Read(make([]byte, 4096)); said != "hang up" {
+						io.WriteString(server, said)
+						io.Copy(io.Discard, server)
+					}
+				}()
+				return client, nil
+			}
+			began := time.Now()
+			r := run(t, Publisher, dial, nil, "--check", "-e", "localhost", "-C", dir, "--timeout", "3", "--quiet")
+			if r.exit != ExitTLS && said != "" || r.exit != ExitNetwork && said == "" || !strings.HasSuffix(r.stdout.String(), want) {
+				t.Errorf("exit code %d, the report is\n%s\nwant at its end\n%s", r.exit, r.stdout.String(), want)
+			}
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("it took %v", took)
+			}
 		})
 	}
 }

@@ -214,6 +214,10 @@ func TestSymptom2HangUpOnSubscribe(t *testing.T) {
 	}
 }
 
+// sharedID is the reason that stands behind others when connections end again and again.
+const sharedID = "another client has the client id meter-7, too (a second process, a copy of the configuration on another device), " +
+	"and each takes the connection from the other, again and again [MQTT-3.1.4-2]; each needs an id of its own"
+
 func TestSymptom3HangUpOnPublish(t *testing.T) {
 	const next = "  next: aws iot test-authorization --principal " + region + "cert/ID --client-id meter-7 " +
 		"--auth-infos actionType=PUBLISH,resources=" + region + "topic/site/7 --region us-east-1"
@@ -223,7 +227,7 @@ func TestSymptom3HangUpOnPublish(t *testing.T) {
 		r.wait()
 		c.compare(r.stderr.String(), []string{
 			"publisher: 0 of 3 acknowledged, 1 sent but not acknowledged, 2 not sent: the server hangs up on PUBLISH to site/7 each time; this message is not sent again",
-			"  no policy of the certificate allows iot:Publish on " + region + "topic/site/7", next})
+			"  1. no policy of the certificate allows iot:Publish on " + region + "topic/site/7", "  2. " + sharedID, next})
 		if r.exit != ExitUnanswered {
 			t.Errorf("exit code %d", r.exit)
 		}
@@ -244,7 +248,17 @@ func TestSymptom3HangUpOnPublish(t *testing.T) {
 		r.wait()
 		c.compare(r.stderr.String(), []string{
 			"  1. no policy of the certificate allows iot:Publish on " + region + "topic/site/7",
-			"  2. no policy allows iot:RetainPublish on " + region + "topic/site/7, which a retained message needs as well", next})
+			"  2. no policy allows iot:RetainPublish on " + region + "topic/site/7, which a retained message needs as well", "  3. " + sharedID, next})
+	})
+	inCloud(t, aws.Config{}, func(t *testing.T, c *cloud) { // many in flight: the server hangs up on the first
+		c.allow(mayConnect)
+		r := c.start(Publisher, "-t", "site/7", "-m", "x", "-n", "50", "-i", "0", "--inflight", "20")
+		r.wait()
+		c.compare(r.stderr.String(), []string{
+			"  1. no policy of the certificate allows iot:Publish on " + region + "topic/site/7", "  2. " + sharedID, next})
+		if r.exit != ExitUnanswered {
+			t.Errorf("exit code %d", r.exit)
+		}
 	})
 	for args, want := range map[string]string{ // limits are found before anything is sent
 		"-t a/b/c/d/e/f/g/h/i":              `topic "a/b/c/d/e/f/g/h/i" has 8 slashes, want at most 7`,
@@ -293,8 +307,7 @@ func TestSymptom5TwoClientsOfOneIdentifier(t *testing.T) {
 			r.signals <- os.Interrupt
 			r.wait()
 		}
-		const why = "\n  another client has the client id meter-7, too (a second process, a copy of the configuration on another device), " +
-			"and each takes the connection from the other, again and again [MQTT-3.1.4-2]; each needs an id of its own\n"
+		const why = "\n  " + sharedID + "\n"
 		if !strings.Contains(one.stderr.String()+two.stderr.String(), why) {
 			t.Errorf("one said\n%s\nand the other\n%s", one.stderr.String(), two.stderr.String())
 		}

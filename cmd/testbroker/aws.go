@@ -34,7 +34,7 @@ func (o *awsOptions) table() *cli.Table {
 		Examples: []string{
 			"testbroker --aws --tls-port 8883 --dir desk",
 			"testbroker --aws --alpn-port 8443 --dir desk --log broker.log",
-			"publisher -e localhost -C desk -t test/topic -m hello",
+			"publisher --aws -e localhost -C desk -t test/topic -m hello",
 		},
 		Groups: []cli.Group{
 			{Title: "Options", Options: []cli.Option{

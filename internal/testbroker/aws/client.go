@@ -188,7 +188,8 @@ func (k *client) subscribe(p *packet.Subscribe, have map[string]struct{}) ([]byt
 	if n := p.Requests.Len(); n > maxFilters {
 		return nil, k.mistake(k.entry("Subscribe"), fmt.Errorf("SUBSCRIBE has %d topic filters, limit %d", n, maxFilters))
 	}
-	codes := make([]byte, 0, maxFilters)
+	var codes []byte
+	var lines []Entry // for the log, unless the packet ends the connection: then no filter of it counts
 	granted := []string{}
 	fresh := map[string]struct{}{}
 	for requested, qos := range p.Requests.All() {
@@ -198,38 +199,38 @@ func (k *client) subscribe(p *packet.Subscribe, have map[string]struct{}) ([]byt
 		if err := checkFilter(filter); err != nil {
 			return nil, k.mistake(e, err)
 		}
-		if qos == packet.QoS2 {
-			if config.IgnoreQoS2 {
-				config.Log(e.fail(reasonClient, errQoS2.Error()))
-				return nil, testbroker.ErrUnanswered
-			}
+		if qos == packet.QoS2 && config.IgnoreQoS2 {
+			config.Log(e.fail(reasonClient, errQoS2.Error()))
+			return nil, testbroker.ErrUnanswered
+		} else if qos == packet.QoS2 {
 			return nil, k.mistake(e, errQoS2)
 		}
 		resource := "topicfilter/" + filter
-		if d := k.decide(policy.Subscribe, resource, nil); !d.Allowed {
-			if !config.SubackOnDeny {
-				return nil, k.deny(e, policy.Subscribe, resource, d)
+		d := k.decide(policy.Subscribe, resource, nil)
+		if !d.Allowed && !config.SubackOnDeny {
+			return nil, k.deny(e, policy.Subscribe, resource, d)
+		}
+		_, known := have[filter]
+		_, again := fresh[filter]
+		tooMany := !known && !again && len(have)+len(fresh) >= maxSubscriptions
+		why := fmt.Errorf("more than %d subscriptions of one connection", maxSubscriptions)
+		switch {
+		case !d.Allowed:
+			lines, codes = append(lines, k.denied(e, policy.Subscribe, resource, d)), append(codes, packet.SubackFailure)
+		case tooMany && config.Strict:
+			return nil, k.mistake(e, why)
+		case tooMany:
+			lines, codes = append(lines, e.fail(reasonThrottled, why.Error())), append(codes, packet.SubackFailure)
+		default:
+			lines, codes = append(lines, e.succeed()), append(codes, byte(qos))
+			granted = append(granted, filter)
+			if !known {
+				fresh[filter] = struct{}{}
 			}
-			config.Log(k.denied(e, policy.Subscribe, resource, d))
-			codes = append(codes, packet.SubackFailure)
-			continue
 		}
-		if _, known := have[filter]; !known {
-			fresh[filter] = struct{}{}
-		}
-		if len(have)+len(fresh) > maxSubscriptions {
-			why := fmt.Errorf("more than %d subscriptions of one connection", maxSubscriptions)
-			if config.Strict {
-				return nil, k.mistake(e, why)
-			}
-			delete(fresh, filter)
-			config.Log(e.fail(reasonThrottled, why.Error()))
-			codes = append(codes, packet.SubackFailure)
-			continue
-		}
-		config.Log(e.succeed())
-		codes = append(codes, byte(qos))
-		granted = append(granted, filter)
+	}
+	for _, e := range lines {
+		config.Log(e)
 	}
 	if len(granted) > 0 {
 		k.announce("subscriptions", "subscribed", event{Topics: granted})

@@ -38,7 +38,7 @@ func TestAdvisorPrintsATable(t *testing.T) {
 	code, stdout, stderr := runAdvisorCommand(t, nil, "--case", "TLS_Connect", "--case", "mqtt_connect", "--",
 		"sh", "-c", "echo broken >&2; exit 3", "{port}")
 	want := `TLS_Connect   fail  no complete handshake: the program ended with exit code 3: broken
-MQTT_Connect  fail  no CONNECT: the program ended with exit code 3: broken
+MQTT_Connect  fail  not connected: the program ended with exit code 3: broken
 2 cases: 0 pass, 0 pass with warnings, 2 fail, 0 n/a
 `
 	if code != exitCaseFailed || stdout != want || stderr != "testbroker advisor: 2 cases, at most three minutes\n" {

@@ -192,6 +192,16 @@ func TestAFlawlessDevicePassesEveryCase(t *testing.T) {
 	}
 }
 
+// A device without a certificate that trusts every server does not pass for one that refuses them.
+func TestTrustIsFoundWithoutACertificate(t *testing.T) {
+	report := play(t, flawedProgram("trusts everybody", "has no certificate"), "TLS_*Server_Cert")
+	for _, c := range report.Cases {
+		if c.Verdict != Fail || c.ID != "TLS_Large_Size_Server_Cert" && !strings.HasPrefix(c.Reason, "it talks to a server with") {
+			t.Errorf("%s: %s: %s", c.ID, c.Verdict, c.Reason)
+		}
+	}
+}
+
 // A program that publishes without a pause, or connects without one, does not fill the memory.
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -299,11 +309,14 @@ func TestFlawsAreFound(t *testing.T) {
 	for _, c := range Cases() {
 		every[c.ID] = Fail
 	}
-	mqttOnly := maps.Clone(every)
-	maps.DeleteFunc(mqttOnly, func(id string, _ Verdict) bool { return !strings.HasPrefix(id, "MQTT_") })
+	anonymous := maps.Clone(every)
+	for _, id := range []string{unsecureTLS, nameTLS, expiredTLS, "TLS_Support_AWS_IoT_Cipher_Suites"} {
+		delete(anonymous, id) // to refuse a server one needs no certificate
+	}
 	for flaw, want := range map[string]map[string]Verdict{
 		"trusts everybody":                  {unsecureTLS: Fail, nameTLS: Fail, expiredTLS: Fail},
 		"ignores the server's name":         {nameTLS: Fail},
+		"compares the server's name late":   {nameTLS: Warn},
 		"ignores expiry":                    {expiredTLS: Fail},
 		"hides the server's name":           {"TLS_Connect": Warn},
 		"offers ChaCha20":                   {"TLS_Support_AWS_IoT_Cipher_Suites": Warn},
@@ -326,7 +339,8 @@ func TestFlawsAreFound(t *testing.T) {
 			subscribe: Fail, noAnswer: Fail, resumed: NotApplicable, expired: NotApplicable, disconnect: Fail, unstable: Fail, long: Fail},
 		"only publishes": {fragments: NotApplicable, puback: NotApplicable, subscribe: NotApplicable, noSuback: NotApplicable,
 			resumed: NotApplicable, expired: NotApplicable},
-		"never connects": every,
+		"never connects":     every,
+		"has no certificate": anonymous,
 	} {
 		t.Run(flaw, func(t *testing.T) {
 			if !slices.Contains(flawed.Flaws, flaw) {

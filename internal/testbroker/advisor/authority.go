@@ -123,6 +123,9 @@ func (a *authority) server(kind serverKind) (*tls.Config, error) {
 		// Records of 16 KiB from the first one on: they are what TLS_Receive_Maximum_Size_Fragments is about.
 		DynamicRecordSizingDisabled: true,
 	}
+	if kind != genuine && kind != large { // who pretends to be the server takes everybody
+		config.ClientAuth = tls.RequestClientCert
+	}
 	for _, key := range a.keys.server {
 		certificate, err := a.serverCertificate(kind, key)
 		if err != nil {

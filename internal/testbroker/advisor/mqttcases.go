@@ -15,7 +15,7 @@ import (
 func (t *trial) accepted() (packet.Connect, *line, *outcome) {
 	s, ok := t.await(firstConnection, func(s sight) bool { return s.is(delivered, packet.CONNACK) })
 	if !ok {
-		o := t.missing("no CONNECT")
+		o := t.missing("not connected")
 		return packet.Connect{}, nil, &o
 	}
 	return t.connectOf(s.line), s.line, nil

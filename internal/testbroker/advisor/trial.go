@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"os"
@@ -372,7 +371,7 @@ func (s sight) handshakeProblem() string {
 		return "it sent CONNECT without TLS"
 	case errors.As(err, &record):
 		return "it does not speak TLS"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case hungUp(err):
 		return "it hung up in the TLS handshake"
 	}
 	return "TLS handshake: " + err.Error()

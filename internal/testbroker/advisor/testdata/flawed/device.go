@@ -33,7 +33,7 @@ var Flaws = []string{
 	"retries constantly", "retries linearly", "retries without jitter", "retries without back-off", "forgets back-off after CONNACK",
 	"gives up", "gives up once connected", "never sends again", "sends again with a new identifier", "sends again without DUP",
 	"never acknowledges", "dies of large packets", "wants clean sessions", "always subscribes again", "never subscribes again",
-	"does not miss answers", "hangs", "sends CONNECT twice", "only publishes", "never connects",
+	"does not miss answers", "hangs", "sends CONNECT twice", "only publishes", "never connects", "has no certificate", "compares the server's name late",
 }
 
 const (
@@ -102,6 +102,9 @@ func (d *Device) delay(n int) time.Duration {
 func (d *Device) tls() *tls.Config {
 	c := &tls.Config{ServerName: d.ServerName, RootCAs: d.Roots, Certificates: []tls.Certificate{d.Certificate}, Time: d.Now,
 		CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}
+	if d.Flaws["has no certificate"] {
+		c.Certificates = nil
+	}
 	verify := func(options x509.VerifyOptions) {
 		c.InsecureSkipVerify = true
 		options.Roots = d.Roots
@@ -113,7 +116,7 @@ func (d *Device) tls() *tls.Config {
 	switch {
 	case d.Flaws["trusts everybody"]:
 		c.InsecureSkipVerify = true
-	case d.Flaws["ignores the server's name"]:
+	case d.Flaws["ignores the server's name"], d.Flaws["compares the server's name late"]:
 		verify(x509.VerifyOptions{CurrentTime: d.Now()})
 	case d.Flaws["hides the server's name"]:
 		c.ServerName = ""
@@ -155,6 +158,11 @@ func (s *session) connection(ctx context.Context) error {
 	defer cancel()
 	if err := conn.HandshakeContext(handshake); err != nil {
 		return err
+	}
+	if s.device.Flaws["compares the server's name late"] {
+		if err := conn.ConnectionState().PeerCertificates[0].VerifyHostname(s.device.ServerName); err != nil {
+			return err
+		}
 	}
 	packets, ended := make(chan whole), make(chan error, 1)
 	done := make(chan struct{})

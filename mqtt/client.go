@@ -129,7 +129,13 @@ func (c *Client) run(ctx context.Context) error {
 		if f := c.cfg.Trace.Connecting; f != nil {
 			f(attempt)
 		}
-		up, err := c.connect(ctx)
+		l, present, err := c.connect(ctx)
+		up := time.Duration(0)
+		if err == nil { // not called by connect, whose stack is not needed as long as the connection lasts
+			began := c.now()
+			err = c.serve(ctx, l, present)
+			up = c.now() - began
+		}
 		if ctx.Err() != nil {
 			return c.stopped(ctx)
 		}
@@ -176,8 +182,8 @@ func (b *Backoff) wait(n int) time.Duration {
 	return max(b.Floor, rand.N(min(top, math.MaxInt64-1)+1))
 }
 
-// connect makes one attempt and serves the connection until it ends. It returns why it ended, and for how long it was up.
-func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
+// connect makes one attempt, up to CONNACK, and returns the connection and session present.
+func (c *Client) connect(ctx context.Context) (*link, bool, error) {
 	dialing, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // one bound for all, from Dial to CONNACK
 	defer cancel()
 	conn, err := c.cfg.Dial(dialing)
@@ -185,7 +191,7 @@ func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
 		if dialing.Err() != nil && ctx.Err() == nil {
 			err = fmt.Errorf("%w: not connected within %v: %w", ErrTimeout, c.cfg.Timeout, err)
 		}
-		return 0, err
+		return nil, false, err
 	}
 	l := newLink(c, conn)
 	stop := context.AfterFunc(dialing, func() { l.fail(dialing.Err()) })
@@ -194,7 +200,6 @@ func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
 		err = dialing.Err()
 	}
 	expired := dialing.Err() != nil && ctx.Err() == nil
-	cancel()
 	if err != nil {
 		l.close()
 		c.mu.Lock()
@@ -203,11 +208,9 @@ func (c *Client) connect(ctx context.Context) (up time.Duration, err error) {
 		if expired {
 			err = fmt.Errorf("%w: %w within %v", ErrTimeout, ErrNoConnack, c.cfg.Timeout)
 		}
-		return 0, err
+		return nil, false, err
 	}
-	began := c.now()
-	err = c.serve(ctx, l, present)
-	return c.now() - began, err
+	return l, present, nil
 }
 
 // handshake sends CONNECT and waits for CONNACK. Nothing else is sent before it.
@@ -473,6 +476,23 @@ func (c *Client) settle() {
 	if c.changed != nil {
 		close(c.changed)
 		c.changed = nil
+	}
+}
+
+// rest gives back the memory that a busy time has needed, in a quiet time or a busy time's pause: what is needed again is
+// made again. The lock is held.
+func (c *Client) rest() {
+	c.free, c.freeBytes = nil, 0
+	c.session.spare = nil
+	if len(c.session.out) == 0 {
+		c.session.out = nil
+	}
+	for _, w := range c.session.wishes {
+		for _, s := range w.subs {
+			if s.inbox.len() == 0 {
+				s.inbox = inbox{}
+			}
+		}
 	}
 }
 

@@ -25,7 +25,8 @@ type link struct {
 	reader *packet.Reader
 
 	in, out  atomic.Uint64 // bytes on this connection, as MQTT
-	sent     uint64        // bytes that the writer wrote; this and
+	sent     uint64        // bytes that the writer wrote; this,
+	spare    []byte        // the buffer for the next ones, and
 	lastSent time.Duration // when it wrote last are the writer's
 	lastRead atomic.Int64  // when a byte came last, since Client.epoch
 	begun    atomic.Int64  // when the packet that is on its way began to come; 0: none is
@@ -40,7 +41,7 @@ type link struct {
 
 	// The lock of the Client guards what follows.
 	idle   bool          // the writer waits for wakeup
-	paused bool          // we do not read: the inbox is full
+	paused bool          // we do not read: the inbox is full, or Config.Large is at work
 	ping   time.Duration // when the PINGREQ that has no answer yet was sent; 0: none
 }
 
@@ -143,13 +144,17 @@ func (l *link) flush() {
 func (l *link) write() {
 	defer close(l.written)
 	c, s := l.c, l.c.session
-	var spare []byte
 	var use wear
 	l.lastSent = c.now()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		c.mu.Lock()
+		l.idle = false
+		select {
+		case <-l.wakeup:
+		default:
+		}
 		wait, err := l.tick()
 		if err != nil {
 			c.mu.Unlock()
@@ -158,15 +163,15 @@ func (l *link) write() {
 		}
 		stopping := l.stopping()
 		if s.writable() > 0 || stopping {
-			b := s.take(spare)
+			b := s.take(l.spare)
 			c.mu.Unlock()
 			if stopping {
 				b = packet.AppendDisconnect(b)
 			}
 			l.lastSent = c.now()
 			err := l.writeAll(b)
-			if spare = b; use.outgrown(len(b), cap(b)) {
-				spare = nil
+			if l.spare = b; use.outgrown(len(b), cap(b)) {
+				l.spare = nil
 			}
 			if err != nil {
 				l.fail(err)
@@ -187,13 +192,6 @@ func (l *link) write() {
 		case <-l.done:
 			return
 		}
-		c.mu.Lock()
-		l.idle = false
-		select {
-		case <-l.wakeup:
-		default:
-		}
-		c.mu.Unlock()
 	}
 }
 
@@ -259,6 +257,8 @@ func (l *link) tick() (wait time.Duration, err error) {
 		quiet = min(quiet, lastRead)
 	}
 	if now-quiet >= c.cfg.KeepAlive {
+		c.rest()
+		l.spare = nil
 		c.session.out = packet.AppendPingreq(c.session.out)
 		l.lastSent = now
 		if l.ping == 0 {

@@ -10,7 +10,7 @@ import (
 var ErrTooLarge = errors.New("packet larger than the limit")
 
 const (
-	smallBuffer = 4 << 10  // what an idle reader keeps
+	smallBuffer = 512      // what an idle reader keeps
 	largeBuffer = 64 << 10 // what a busy reader grows to, where a packet does not ask for more
 	quietReads  = 64       // so many reads that needed little halve the buffer
 )
@@ -111,6 +111,14 @@ func (r *Reader) peek() bool {
 
 // Partial reports whether Next would start inside a packet that has begun to come and is not complete.
 func (r *Reader) Partial() bool { return (r.rest > 0 || r.r < r.w) && !r.Ready() }
+
+// Shrink gives back the memory of a buffer that has grown, if nothing is in it. A Reader does so by itself, after many
+// reads that needed little; this is for a caller who knows that a quiet time has begun.
+func (r *Reader) Shrink() {
+	if r.r == r.w && len(r.buf) > smallBuffer {
+		r.buf, r.r, r.w, r.quiet = make([]byte, smallBuffer), 0, 0, 0
+	}
+}
 
 // Rest reads what is left of the body of the packet for which Next returned [ErrTooLarge], then [io.EOF]. If src ends
 // before the packet does, the error is [io.ErrUnexpectedEOF]. It is good until the next call of Next.

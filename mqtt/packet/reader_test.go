@@ -356,7 +356,7 @@ func TestReaderReadyAndPartial(t *testing.T) {
 
 // The buffer follows the packets: up to the size of the largest, not above twice the limit, and down again in quiet times.
 func TestReaderBufferGrowsAndShrinks(t *testing.T) {
-	const small = 4 << 10
+	const small = 512
 	large := whole(0x30, text("a"), strings.Repeat("x", 500_000))
 	quiet := strings.Repeat("\xd0\x00", 10_000)
 	src := &chunks{chunks: []string{"\xd0\x00", large}}
@@ -376,6 +376,30 @@ func TestReaderBufferGrowsAndShrinks(t *testing.T) {
 	if all, err := packets(r); err != io.EOF || len(all) != 10_000 || packet.BufferSize(r) != small {
 		t.Errorf("buffer of %d bytes after %d small packets, %v, want %d", packet.BufferSize(r), len(all), err, small)
 	}
+}
+
+// A caller can have the buffer's memory back at once, unless something is in it.
+func TestReaderShrink(t *testing.T) {
+	large := whole(0x30, text("a"), strings.Repeat("x", 5000))
+	r := packet.NewReader(&chunks{chunks: []string{large + "\xd0\x00", large}}, len(large))
+	next := func(want int) {
+		t.Helper()
+		if _, body, err := r.Next(); err != nil || len(body) != want {
+			t.Fatalf("%d bytes, %v, want %d", len(body), err, want)
+		}
+	}
+	next(5003)
+	grown := packet.BufferSize(r)
+	r.Shrink()
+	if got := packet.BufferSize(r); got != grown {
+		t.Errorf("buffer of %d bytes with a packet in it, was %d", got, grown)
+	}
+	next(0)
+	r.Shrink()
+	if got := packet.BufferSize(r); got > 512 {
+		t.Errorf("buffer of %d bytes with nothing in it", got)
+	}
+	next(5003)
 }
 
 // A busy stream of small packets gets more bytes a read, up to 64 KiB.

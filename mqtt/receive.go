@@ -241,16 +241,45 @@ func (r *receiver) pause(size int) error {
 		default:
 		}
 	}
-	if l.paused { // the silence was ours
-		l.paused = false
-		now := c.now()
-		l.lastRead.Store(int64(now))
-		if l.ping > 0 {
-			l.ping = now
-		}
-		l.flush()
+	if l.paused {
+		l.resume()
 	}
 	return nil
+}
+
+// resume says that reading goes on: the silence was ours, and the server's begins now. The lock is held.
+func (l *link) resume() {
+	l.paused = false
+	now := l.c.now()
+	l.lastRead.Store(int64(now))
+	if l.ping > 0 {
+		l.ping = now
+	}
+	l.flush()
+}
+
+// largePayload is what Config.Large reads from. The time that the program takes between two reads is not the server's.
+type largePayload struct {
+	l    *link
+	rest io.Reader
+	over bool // Large has returned
+}
+
+func (p *largePayload) Read(b []byte) (int, error) {
+	if p.over {
+		return 0, io.ErrClosedPipe
+	}
+	p.l.c.mu.Lock()
+	p.l.resume()
+	p.l.c.mu.Unlock()
+	defer p.suspend()
+	return p.rest.Read(b)
+}
+
+func (p *largePayload) suspend() {
+	p.l.c.mu.Lock()
+	p.l.paused = true
+	p.l.c.mu.Unlock()
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -302,7 +331,14 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	large := c.cfg.Large != nil && !again
 	if large {
 		m := Message{Topic: string(p.Topic), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup}
-		if err := c.cfg.Large(&m, h.Len-len(head), rest); err != nil {
+		payload := &largePayload{l: r.l, rest: rest}
+		payload.suspend()
+		err := c.cfg.Large(&m, h.Len-len(head), payload)
+		payload.over = true
+		c.mu.Lock()
+		r.l.resume()
+		c.mu.Unlock()
+		if err != nil {
 			return err
 		}
 	}

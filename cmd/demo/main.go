@@ -28,17 +28,28 @@ const patience = "30"
 
 // demo is the program. It returns when the three messages have arrived, or when a signal ends it.
 func demo(p *cli.Process) cli.ExitCode {
+	var page string
 	table := &cli.Table{
 		Program: "demo",
 		Summary: "three messages from publisher to subscriber over mutual TLS",
-		Groups:  []cli.Group{{Title: "Options"}},
-		Notes:   []string{"It starts a broker on 127.0.0.1 with fresh certificates, and cleans up."},
+		Groups: []cli.Group{{Title: "Options", Options: []cli.Option{
+			{Name: "page", Metavar: "FILE", Value: &page, Help: "write a page that explains every byte, one HTML file"},
+		}}},
+		Notes: []string{"It starts a broker on 127.0.0.1 with fresh certificates, and cleans up."},
 	}
 	if code, done := table.Parse(p); done {
 		return code
 	}
 	stage := &stage{out: p.Stdout, color: colored(p)}
-	code, err := play(p, stage)
+	picture, err := illustrate(page)
+	if err != nil {
+		fmt.Fprintln(p.Stderr, "demo:", err)
+		return cli.ExitLocal
+	}
+	code, err := play(p, stage, picture)
+	if err == nil && picture != nil {
+		err = picture.finish()
+	}
 	if err != nil {
 		fmt.Fprintln(p.Stderr, "demo:", err)
 		return cli.ExitLocal
@@ -48,6 +59,9 @@ func demo(p *cli.Process) cli.ExitCode {
 	}
 	if code != cli.ExitDone {
 		return code
+	}
+	if picture != nil {
+		fmt.Fprintf(p.Stdout, "\nEvery byte of it is explained in %s: open it in a browser.\n", page)
 	}
 	fmt.Fprintf(p.Stdout, "\nDone. The same by hand, in three terminals:\n\n%s\n", strings.Join(byHand(), "\n"))
 	return cli.ExitDone
@@ -71,8 +85,9 @@ func byHand() []string {
 	}
 }
 
-// play runs broker, subscriber and publisher. The code is that of the first program that failed.
-func play(p *cli.Process, stage *stage) (cli.ExitCode, error) {
+// play runs broker, subscriber and publisher, for the picture if it is not nil. The code is that of the first program that
+// failed.
+func play(p *cli.Process, stage *stage, picture *illustration) (cli.ExitCode, error) {
 	dir, err := os.MkdirTemp("", "iotwire-demo-")
 	if err != nil {
 		return 0, err
@@ -91,14 +106,18 @@ func play(p *cli.Process, stage *stage) (cli.ExitCode, error) {
 		return 0, err
 	}
 	subscribed := make(chan struct{}, 1)
-	broker := testbroker.New(testbroker.Config{RequireCertificate: true, Observe: func(e testbroker.Event) {
+	settings := testbroker.Config{RequireCertificate: true, Observe: func(e testbroker.Event) {
 		if e.Kind == testbroker.Sent && e.Header.Type == packet.SUBACK {
 			select {
 			case subscribed <- struct{}{}:
 			default:
 			}
 		}
-	}})
+	}}
+	if picture != nil {
+		settings.Tap = picture.tap
+	}
+	broker := testbroker.New(settings)
 	defer broker.Close()
 	go broker.Serve(context.Background(), tls.NewListener(l, config))
 	endpoint := fmt.Sprintf("localhost:%d", l.Addr().(*net.TCPAddr).Port)

@@ -119,7 +119,7 @@ func (w *pageWriter) arrowOf(e *pageEntry, i int, l lanes, y int, both bool) {
 	if e.what != "" {
 		limit := 60
 		if both {
-			limit = 30
+			limit = 26
 		}
 		w.add(" <tspan class=\"what\">{}</tspan>", shorten(e.what, limit))
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 
 	"iotwire/internal/cli"
 	"iotwire/mqtt/dissect"
@@ -52,7 +51,7 @@ func (o *options) table() *cli.Table {
 			{Name: "strict", Value: &o.strict, Help: "exit 9 if any rule is broken"},
 			{Name: "spec", Metavar: "RULE", Value: &o.spec, Help: "show a statement or a section's statements, and read nothing"},
 			{Name: "show-secrets", Value: &o.secrets, Help: "do not hide passwords"},
-			{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500", Help: "columns; $COLUMNS, or 80 on a terminal and 100 elsewhere"},
+			{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500", Help: "columns; $COLUMNS, or 80 to 100 by the terminal"},
 			{Name: "color", Metavar: "WHEN", Value: &o.color, Default: "auto", Choices: []string{"auto", "always", "never"}, Help: "auto, always or never"},
 		}}},
 		OneOf:   []string{"hex", "spec"},
@@ -165,10 +164,7 @@ func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
 			"hex": dissect.Hex}[o.format],
 	}
 	if l.Width == 0 {
-		l.Width, _ = strconv.Atoi(p.Getenv("COLUMNS"))
-	}
-	if l.Width == 0 && !p.Terminal {
-		l.Width = 100
+		l.Width = p.Width(p.Terminal)
 	}
 	pr := &printer{layout: l, json: o.format == "json" && !o.blank, out: out}
 	if o.format == "page" && !o.blank {

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 )
 
@@ -21,6 +22,7 @@ type Process struct {
 	Terminal       bool             // Stdout is a terminal: control characters must not reach it
 	TerminalInput  bool             // Stdin is a terminal
 	TerminalError  bool             // Stderr is a terminal
+	Columns        int              // of the terminal that Stderr or Stdout is; 0: there is none, or it does not say
 
 	dial   func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network; for tests
 	lookup func(ctx context.Context, host string) ([]string, error)             // likewise
@@ -42,7 +44,20 @@ func OS() *Process {
 		Terminal:      isTerminal(os.Stdout),
 		TerminalInput: isTerminal(os.Stdin),
 		TerminalError: isTerminal(os.Stderr),
+		Columns:       max(columns(os.Stderr), columns(os.Stdout)),
 	}
+}
+
+// Width is the columns for what is laid out in 80 or more: $COLUMNS, else those of the terminal, up to 100, if the output
+// is one, else 100 in a file or a pipe.
+func (p *Process) Width(terminal bool) int {
+	if n, err := strconv.Atoi(p.Getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	if terminal {
+		return max(80, min(p.Columns, 100))
+	}
+	return 100
 }
 
 // isTerminal reports whether f is a character device that is not the null device.

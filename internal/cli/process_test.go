@@ -36,3 +36,24 @@ func TestVersionSaysWhatItWasBuiltWith(t *testing.T) {
 		t.Errorf("%q", Version())
 	}
 }
+
+// The width is what $COLUMNS says, else the terminal's within 80 to 100, else 100.
+func TestWidth(t *testing.T) {
+	for _, test := range []struct {
+		variable string
+		columns  int
+		terminal bool
+		want     int
+	}{
+		{"", 0, false, 100}, {"", 200, false, 100}, {"", 0, true, 80}, {"", 40, true, 80}, {"", 93, true, 93}, {"", 200, true, 100},
+		{"120", 200, true, 120}, {"120", 0, false, 120}, {"wide", 0, true, 80}, {"0", 0, false, 100},
+	} {
+		p := &Process{Columns: test.columns, Getenv: func(string) string { return test.variable }}
+		if got := p.Width(test.terminal); got != test.want {
+			t.Errorf("%+v: %d columns", test, got)
+		}
+	}
+	if f, err := os.Open(os.DevNull); err != nil || columns(f) != 0 {
+		t.Errorf("the null device is %d columns wide, %v", columns(f), err)
+	}
+}

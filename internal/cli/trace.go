@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +32,7 @@ func (o *TraceOptions) Options() []Option {
 		{Name: "trace-bytes", Metavar: "N", Value: &o.bytes, Default: "64", Min: "1", Max: "1000000000",
 			Help: "shorten payloads that are longer"},
 		{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500",
-			Help: "columns; $COLUMNS, or 80, and 100 in a file"},
+			Help: "columns; $COLUMNS, or 80 to 100 by the terminal"},
 		{Name: "show-secrets", Value: &o.secrets, Help: "do not hide passwords in it"},
 	}
 }
@@ -53,10 +52,7 @@ func (o *TraceOptions) layout(p *Process) dissect.Layout {
 		Color:       o.file == "" && p.TerminalError && p.Getenv("NO_COLOR") == "",
 	}
 	if l.Width == 0 {
-		l.Width, _ = strconv.Atoi(p.Getenv("COLUMNS"))
-	}
-	if l.Width == 0 && o.file != "" {
-		l.Width = 100
+		l.Width = p.Width(o.file == "" && p.TerminalError)
 	}
 	return l
 }

@@ -66,7 +66,7 @@ func TestTraceShowsWhatIsRefused(t *testing.T) {
 		r.ended(ExitProtocol)
 		for _, line := range []string{
 			"0002 BROKEN  Session Present is 1 with return code 5 [MQTT-3.2.2-4]",
-			"0003 05              Return code            0x05 | refused: not        3.2.2.3",
+			"0003 05              Return code            0x05 | refused: not authorized     3.2.2.3 [3.2.2-5]",
 		} {
 			r.said(line)
 		}

@@ -24,6 +24,7 @@ func (o *connection) recordingOptions() []Option {
 type recording struct {
 	log         *console
 	server      string
+	secrets     bool // passwords are shown
 	page        *dissect.Page
 	pageFile    *os.File
 	captureFile *os.File
@@ -38,15 +39,16 @@ type record struct {
 
 // openRecording opens the files that the options ask for.
 func (o *connection) openRecording(p *Process, log *console, server string) (*recording, error) {
-	r := &recording{log: log, server: server}
+	r := &recording{log: log, server: server, secrets: o.trace.secrets}
 	var err error
 	if o.page != "" {
 		if r.pageFile, err = create(o.page); err != nil {
 			return nil, err
 		}
 		r.page = &dissect.Page{
-			Maker:   log.program + " " + Version(),
-			Command: commandLine(log.program, p.Args),
+			Maker:       log.program + " " + Version(),
+			Command:     commandLine(log.program, p.Args),
+			ShowSecrets: r.secrets,
 		}
 	}
 	if o.pcap != "" {
@@ -67,7 +69,7 @@ func create(name string) (*os.File, error) {
 // begin begins the record of connection number n.
 func (r *recording) begin(n int, conn net.Conn) record {
 	now := time.Now()
-	c := record{capture: dissect.Capture{Connection: n, Began: now}}
+	c := record{capture: dissect.Capture{Connection: n, Began: now, ShowSecrets: r.secrets}}
 	if r.page != nil {
 		security := ""
 		if s, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {

@@ -27,11 +27,11 @@
 //	thing.json       its status and its thing; see below. Without this file it is ACTIVE
 //	private.key      its key, which only the device needs
 //
-// thing.json is, with every line optional:
+// thing.json is, with every line optional, and without the remarks:
 //
 //	{
 //	  "status": "ACTIVE",              or INACTIVE, or REVOKED
-//	  "thing": "thing-1",              the thing that the certificate is attached to; else the folder's name
+//	  "thing": "thing-1",              the thing that the certificate is attached to; else the folder's name, if it has one
 //	  "type": "sensor",                its type
 //	  "attributes": {"room": "12"},    its attributes
 //	  "exclusive": true                attached exclusively: the client identifier need not be the thing's name

@@ -10,14 +10,15 @@ import (
 
 // Entry is a line of the log, as AWS IoT Core writes it to CloudWatch: for each CONNECT, each PUBLISH from and to a
 // client, each topic filter of a SUBSCRIBE and an UNSUBSCRIBE, and each end of a connection. The last three fields are
-// what AWS keeps to itself. What has no value is not in the JSON text.
+// what AWS keeps to itself. What has no value is not in the JSON text. Two event types are not of AWS: Registry is about a
+// file with a mistake, Log about lines that were lost.
 type Entry struct {
 	Timestamp        string `json:"timestamp"` // UTC, "2006-01-02 15:04:05.000"
 	LogLevel         string `json:"logLevel"`  // INFO or ERROR
 	TraceID          string `json:"traceId"`   // the same in the lines about one packet
 	AccountID        string `json:"accountId"`
 	Status           string `json:"status"`    // Success or Failure
-	EventType        string `json:"eventType"` // Connect, Publish-In, Publish-Out, Subscribe, Unsubscribe, Disconnect, Registry
+	EventType        string `json:"eventType"` // Connect, Publish-In, Publish-Out, Subscribe, Unsubscribe, Disconnect; see below
 	Protocol         string `json:"protocol"`  // MQTT
 	TopicName        string `json:"topicName,omitempty"`
 	ClientID         string `json:"clientId,omitempty"`

@@ -120,9 +120,23 @@ func TestLogWriterNeverWaits(t *testing.T) {
 		if len(lines) != maxLines+3 || !strings.Contains(lines[0], `"clientId":"first"`) {
 			t.Fatalf("%d lines, want %d and one about those that were lost; the first is %s", len(lines), maxLines+1, lines[0])
 		}
-		if want := "# 3 lines were lost here: they came faster than they could be written"; lines[maxLines+1] != want {
-			t.Errorf("%q, want %q", lines[maxLines+1], want)
+		if want := `"eventType":"Log","protocol":"MQTT","reason":"THROTTLED","details":"3 lines were lost here: they came faster than they could be written"}`; !strings.HasSuffix(lines[maxLines+1], want) {
+			t.Errorf("%s, want ...%s", lines[maxLines+1], want)
 		}
+	})
+}
+
+func TestLogWriterEndsThoughNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowWriter{let: make(chan struct{})}
+		l := NewLogWriter(w)
+		l.Log(Entry{})
+		start := time.Now()
+		l.Close()
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("Close took %v, want 2s", took)
+		}
+		close(w.let)
 	})
 }
 

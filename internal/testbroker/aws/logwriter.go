@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
+
+	"iotwire/internal/testbroker/policy"
 )
 
 // maxLines is the number of lines that wait to be written.
 const maxLines = 10_000
 
 // LogWriter writes log lines, one JSON text a line, on a goroutine of its own: its Log method never waits. While the
-// writer is slower than the broker lines are lost, and a line that is no JSON says how many.
+// writer is slower than the broker lines are lost, and one with eventType Log says how many.
 type LogWriter struct {
 	w    io.Writer
 	done chan struct{}
@@ -42,13 +45,21 @@ func (l *LogWriter) Log(e Entry) {
 	l.wake.Signal()
 }
 
-// Close returns once everything is written. Further lines are not.
+// closeTime is how long Close waits for a writer that does not write.
+const closeTime = 2 * time.Second
+
+// Close returns once everything is written, or after 2 seconds. Further lines are not written.
 func (l *LogWriter) Close() {
 	l.mu.Lock()
 	l.closed = true
 	l.wake.Signal()
 	l.mu.Unlock()
-	<-l.done
+	timer := time.NewTimer(closeTime)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+	case <-timer.C:
+	}
 }
 
 func (l *LogWriter) run() {
@@ -66,7 +77,9 @@ func (l *LogWriter) run() {
 			text = append(append(text, e.String()...), '\n')
 		}
 		if lost > 0 {
-			text = fmt.Appendf(text, "# %d lines were lost here: they came faster than they could be written\n", lost)
+			e := Entry{TraceID: newTrace(), AccountID: policy.HomeOf().Account, EventType: "Log", Protocol: "MQTT"}
+			e = e.fail(reasonThrottled, fmt.Sprintf("%d lines were lost here: they came faster than they could be written", lost))
+			text = append(append(text, e.String()...), '\n')
 		}
 		l.w.Write(text) // if nobody reads it any more, the broker goes on without
 		if closed {

@@ -67,6 +67,12 @@ func TestDiagnose(t *testing.T) {
 		{"two clients of one identifier", eof(mqtt.LostError{Short: 3}), local, KindLost, []string{"\n  another client has the client id meter-7, too"}},
 		{"twice is chance", eof(mqtt.LostError{Short: 2}), local, KindLost, []string{"\n  another client connected as meter-7, and the server keeps the newer one"}},
 		{"lost after silence", eof(mqtt.LostError{Up: time.Hour, Idle: 55*time.Second + time.Millisecond}), aws, KindLost, []string{"\n  no packet went either way for 55s, and"}},
+		{"lost after PUBLISH, and many that went well", eof(mqtt.LostError{Up: time.Hour, Acknowledged: 3600, Publishing: &mqtt.Message{Topic: "a", QoS: 1}}), aws, KindLost, []string{
+			"after PUBLISH to a\n  1. AWS IoT ends a connection now and then", "\n  2. no policy of the certificate allows iot:Publish on "}},
+		{"lost after the first PUBLISH, after a while", eof(mqtt.LostError{Up: time.Hour, Publishing: &mqtt.Message{Topic: "a", QoS: 1}}), aws, KindLost, []string{
+			"after PUBLISH to a\n  no policy of the certificate allows iot:Publish on "}},
+		{"lost, by an error of another operating system", &mqtt.LostError{Cause: &net.OpError{Op: "read", Err: errors.New("wsarecv: an existing connection was forcibly closed")}, Short: 3}, local, KindLost,
+			[]string{"\n  another client has the client id meter-7, too"}},
 		{"lost after a while, AWS", eof(mqtt.LostError{Up: time.Minute}), aws, KindLost, []string{"\n  1. AWS IoT ends a connection now and then", "\n  2. a policy was edited, and no longer allows what the connection does"}},
 		{"lost after a while, AWS, with a will", eof(mqtt.LostError{Up: time.Minute}), will, KindLost, []string{"or it has the condition iot:LastWillTopic without iot:ConnectAttributes"}},
 		{"lost in silence", &mqtt.LostError{Cause: fmt.Errorf("%w: keep alive", mqtt.ErrTimeout)}, aws, KindLost, []string{"connection lost: timeout: keep alive\n  the network took the connection away"}},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 	"time"
@@ -54,7 +55,8 @@ func hangUp(err error) bool {
 			return true
 		}
 	}
-	return false
+	var op *net.OpError // each operating system has numbers of its own
+	return errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout()
 }
 
 // doing is what the server may have hung up on.
@@ -79,16 +81,21 @@ func listed(names []string) string {
 // hangUpCauses says why the server may have hung up, and what to do.
 func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 	var causes []string
-	because := func(cause string) { causes = append(causes, cause) }
-	if s.aws && len(e.Subscribing) > 0 {
-		causes = s.subscribeCauses(e.Subscribing, "")
-		causes = causes[:len(causes)-1]
+	because := func(list ...string) { causes = append(causes, list...) }
+	usual := s.aws && e.Up >= recheck // no packet need be the reason
+	if usual && e.Acknowledged > 0 && doing(e) != "" {
+		because(everyNowAndThen)
 	}
-	if s.aws && e.Publishing != nil {
-		causes = append(causes, s.publishCauses(e.Publishing)...)
-	}
-	if !s.aws && doing(e) != "" {
+	switch {
+	case !s.aws && doing(e) != "":
 		because("brokers hang up on what they do not allow; the broker's log says whether it is this")
+	case s.aws:
+		if len(e.Subscribing) > 0 {
+			because(s.subscribeCauses(e.Subscribing)...)
+		}
+		if e.Publishing != nil {
+			because(s.publishCauses(e.Publishing)...)
+		}
 	}
 	switch {
 	case e.Idle >= idleLimit:
@@ -96,13 +103,12 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 			"use a keep alive of 30 s to 60 s", e.Idle.Round(time.Second)))
 	case e.Short >= shortInARow:
 		because(s.sharedID())
-	case s.aws && e.Up >= recheck && len(causes) == 0:
-		because("AWS IoT ends a connection now and then, after minutes or weeks; to connect again is all there is to do")
+	case usual && doing(e) == "":
 		cause := "a policy was edited, and no longer allows what the connection does"
 		if s.config.Will != nil {
 			cause += "; or it has the condition iot:LastWillTopic without iot:ConnectAttributes"
 		}
-		because(cause)
+		because(everyNowAndThen, cause)
 	}
 	if len(causes) == 0 {
 		because("another client connected as " + s.clientID() + ", and the server keeps the newer one [MQTT-3.1.4-2]")
@@ -118,6 +124,8 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 		d.next("%s", s.testPublish(e.Publishing.Topic))
 	}
 }
+
+const everyNowAndThen = "AWS IoT ends a connection now and then, after minutes or weeks; to connect again is all there is to do"
 
 // publishCauses are the reasons of AWS IoT Core to hang up on a message.
 func (s *symptom) publishCauses(m *mqtt.Message) []string {

@@ -93,11 +93,12 @@ func denied(s *symptom) *Diagnosis {
 	if !s.aws || !errors.As(s.err, &e) {
 		return d.add("is this client allowed to subscribe to it?")
 	}
-	return d.causes(s.subscribeCauses(e.Filters, "the connection has more than 50 subscriptions")...).next("%s", s.testSubscribe(e.Filters))
+	causes := append(s.subscribeCauses(e.Filters), "the connection has more than 50 subscriptions")
+	return d.causes(causes...).next("%s", s.testSubscribe(e.Filters))
 }
 
-// subscribeCauses are the reasons of AWS IoT Core not to accept a SUBSCRIBE for filters, and a further one.
-func (s *symptom) subscribeCauses(filters []string, further string) []string {
+// subscribeCauses are the reasons of AWS IoT Core not to accept a SUBSCRIBE for filters.
+func (s *symptom) subscribeCauses(filters []string) []string {
 	causes := []string{"no policy of the certificate allows iot:Subscribe on " + s.arns("topicfilter/", filters) +
 		" (topicfilter/, not topic/)"}
 	for _, filter := range filters {
@@ -106,5 +107,5 @@ func (s *symptom) subscribeCauses(filters []string, further string) []string {
 			break
 		}
 	}
-	return append(causes, further)
+	return causes
 }

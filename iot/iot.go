@@ -13,7 +13,8 @@
 //
 // What is wrong with key, certificate or CA is a [*CredentialsError] and matches [ErrCredentials]. A wrong setting
 // (endpoint, port, client identifier) matches [packet.ErrInvalid], and so does what is beyond a limit of AWS IoT Core,
-// which matches [ErrLimit] too. [Diagnose] tells what an error of the connection means and what to do.
+// which matches [ErrLimit] too. [Diagnose] tells what an error of the connection means and what to do,
+// and [Checkup] walks the way to the server to find out what is wrong with it.
 //
 // # Secrets
 //

@@ -21,6 +21,9 @@ type LostError struct {
 	// Backoff.Stable. It is 0 if this one lasted longer, or ended in another way.
 	Short int
 
+	// Acknowledged counts the messages of QoS 1 and 2 that the server has acknowledged on this connection.
+	Acknowledged int
+
 	// Publishing is the message that the server is most likely not to have taken: the oldest that was sent on this
 	// connection and not acknowledged or, if there is none, one of QoS 0 that was sent just before the end. It has no
 	// payload. Nil: there was none.
@@ -47,7 +50,7 @@ const soon = 5 * time.Second
 // lost makes the error for the end of l, which was up for this long. The link's writer has ended, and the session does
 // not know yet. The lock is held.
 func (c *Client) lost(l *link, cause error, up time.Duration) *LostError {
-	e := &LostError{Cause: cause, Up: up}
+	e := &LostError{Cause: cause, Up: up, Acknowledged: c.session.acknowledged}
 	e.Idle = max(0, c.now()-max(l.lastSent, time.Duration(l.lastRead.Load())))
 	if up >= c.cfg.Backoff.Stable || !closedByPeer(cause) {
 		c.short = 0

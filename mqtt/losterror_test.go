@@ -112,6 +112,27 @@ func TestLostErrorNamesWhatTheServerHadNotAnswered(t *testing.T) {
 	}
 }
 
+func TestLostErrorCountsWhatWasAcknowledgedOnItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends := losses(t, Config{}, func(r *running) {
+			for _, m := range []Message{{Topic: "a", QoS: QoS1}, {Topic: "b", QoS: QoS2}, {Topic: "c", QoS: QoS1}} {
+				later(func() error { return r.Publish(background, m) })
+				synctest.Wait()
+			}
+		}, func(c *server) {
+			c.want("PUBLISH a q1 1 ", "PUBLISH b q2 2 ", "PUBLISH c q1 3 ")
+			c.answer(packet.PUBACK, 1)
+			c.answer(packet.PUBREC, 2)
+			c.want("PUBREL 2")
+			c.answer(packet.PUBCOMP, 2)
+			synctest.Wait()
+		}, func(*server) {})
+		if len(ends) != 2 || ends[0].Acknowledged != 2 || ends[1].Acknowledged != 0 {
+			t.Errorf("the ends: %+v", ends)
+		}
+	})
+}
+
 func TestAMessageOfAnEarlierConnectionIsNotBlamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := losses(t, Config{}, func(r *running) {

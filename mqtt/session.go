@@ -45,6 +45,8 @@ type session struct {
 	repeats map[uint16]int // identifiers that were sent more than once on this connection: acknowledgements to come
 	latest  latest
 
+	acknowledged int // messages, on this connection
+
 	inbound
 	requests
 	journal
@@ -259,6 +261,7 @@ func (s *session) connected(present bool) {
 	s.online = true
 	s.conn++
 	s.out, s.offered, s.ackDebt, s.journal.cleared = s.out[:0], 0, 0, 0
+	s.acknowledged = 0
 	if !present {
 		s.lose()
 	}
@@ -451,6 +454,7 @@ func (s *session) receiveAck(t packet.Type, id uint16) (known bool, err error) {
 // complete ends a flow that was delivered. If it went out k times on this connection, its identifier stays taken until
 // k acknowledgements have come: one that comes late must not confirm a newer message.
 func (s *session) complete(f *flow) {
+	s.acknowledged++
 	if f.conn == s.conn && f.copies > 1 {
 		s.repeats[f.id] = f.copies - 1
 	}

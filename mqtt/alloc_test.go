@@ -155,7 +155,7 @@ func TestMessagesDoNotAllocate(t *testing.T) {
 			t.Errorf("%.4f allocations a message, want none", got)
 		}
 	}
-	m := Message{Topic: "meter/7/temperature", Payload: make([]byte, 256)}
+	m := Message{Topic: "plant/7/hall/3/line/12/meter/42/temperature", Payload: make([]byte, 5000)}
 	for _, tcp := range []bool{false, true} {
 		where := map[bool]string{false: "in memory", true: "over TCP"}[tcp]
 		for q := range QoS(3) {

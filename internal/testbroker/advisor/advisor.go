@@ -96,6 +96,8 @@ func (r *Report) JSON() []byte {
 const (
 	sideBySide = 16                // so many cases at a time: their programs mostly wait
 	caseLimit  = 150 * time.Second // no case takes longer
+
+	apart = 200 * time.Millisecond // between two beginnings: to start a program may be a lot of work
 )
 
 // Run runs the program in each of the cases and returns the report. In the program's arguments {endpoint} stands for the
@@ -174,6 +176,10 @@ func run(ctx context.Context, cases []Case, done func(Result), s setting, report
 				finish(i, r)
 			}
 		})
+		select {
+		case <-time.After(apart):
+		case <-ctx.Done():
+		}
 	}
 	running.Wait()
 	for i, r := range results {

@@ -67,10 +67,13 @@ func classify(rounds ...[]time.Duration) pattern {
 	if len(rounds) > 1 && !slices.ContainsFunc(rounds[1:], func(r []time.Duration) bool { return !slices.EqualFunc(r, rounds[0], same) }) {
 		return regular // the second round is the first once more
 	}
-	if !grows(rounds) {
-		return flat
+	switch {
+	case grows(rounds):
+		return jittered
+	case !slices.ContainsFunc(rounds, func(r []time.Duration) bool { return !mostlyConstant(r) }):
+		return constant
 	}
-	return jittered
+	return flat
 }
 
 // grows reports whether random delays come from bounds that grow. With bounds that double, delay k divided by 2^k never
@@ -87,6 +90,17 @@ func grows(rounds [][]time.Duration) bool {
 	return longest >= 2*first
 }
 
+// mostlyConstant reports whether all but two delays at most are the shortest one: a busy machine makes some longer.
+func mostlyConstant(delays []time.Duration) bool {
+	shortest, equal := slices.Min(delays), 0
+	for _, d := range delays {
+		if same(d, shortest) {
+			equal++
+		}
+	}
+	return equal >= len(delays)-2
+}
+
 // fixedRule finds the rule by which delays come, if there is one. At its end each rule may have reached a maximum.
 func fixedRule(delays []time.Duration) (pattern, bool) {
 	n := len(delays) // without those at the maximum
@@ -95,6 +109,9 @@ func fixedRule(delays []time.Duration) (pattern, bool) {
 	}
 	if n <= 1 {
 		return constant, true // but for the first, perhaps
+	}
+	if delays[n] < delays[n-1] {
+		return 0, false // no maximum
 	}
 	if atMaximum := len(delays) - n; atMaximum < 2 || atMaximum == 2 && n < 4 {
 		n = len(delays)

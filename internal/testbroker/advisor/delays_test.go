@@ -41,6 +41,10 @@ func TestDelaysAreClassified(t *testing.T) {
 		{[][]time.Duration{seconds(0.3, 0.1, 2.9, 1.1, 9), seconds(0.8, 1.7, 0.2, 7, 12)}, jittered, Pass},
 		{[][]time.Duration{seconds(1, 1, 1, 2.2, 7.9, 3)}, jittered, Pass}, // with a lower bound of 1 s
 		{[][]time.Duration{seconds(1, 2, 4, 8, 16), seconds(0.8, 1.7, 0.2, 7, 12)}, jittered, Pass},
+		{[][]time.Duration{seconds(1.1, 1, 2.1, 1, 1, 1)}, constant, Fail}, // on a busy machine, and the next ones
+		{[][]time.Duration{seconds(1.5, 2.4, 1, 1, 1, 1)}, constant, Fail},
+		{[][]time.Duration{seconds(1, 1, 1.2, 1, 1, 1)}, constant, Fail},
+		{[][]time.Duration{seconds(1, 1, 1.2, 1, 1), seconds(1, 1, 1, 1, 1.5)}, constant, Fail},
 		{[][]time.Duration{seconds(1, 1, 1, 1, 1), seconds(2, 2, 2, 2, 2)}, constant, Fail},
 	} {
 		got := classify(c.rounds...)

@@ -36,6 +36,7 @@ type line struct {
 
 func newLine(t *trial, number int, conn net.Conn) *line {
 	l := &line{trial: t, number: number, raw: &alertWatch{Conn: conn}, came: time.Now()}
+	l.session.Untimed = true // a machine may be busy; the broker sees to the keep alive time, and is more patient
 	config := t.tls.Clone()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		l.hello = hello

@@ -56,8 +56,9 @@ func TestAdvisor(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := []string{"-e", "{endpoint}:{port}", "-C", "{dir}", "--aws", "-k", "5", "--client-id", "device", "--persistent", "--store", "{dir}/session"}
-	theirs := []string{"-h", "{endpoint}", "-p", "{port}", "-V", "mqttv311", "-k", "5", "-q", "1", "-t", "a",
+	theirs := []string{"-h", "{endpoint}", "-p", "{port}", "-V", "mqttv311", "-k", "10", "-q", "1", "-t", "a",
 		"--cafile", "{dir}/AmazonRootCA1.pem", "--cert", "{dir}/cert.pem", "--key", "{dir}/private.key"}
+	few := make(chan struct{}, 3) // side by side: each has many processes, and a busy machine is late
 	const pass, warn, fail, none = advisor.Pass, advisor.Warn, advisor.Fail, advisor.NotApplicable
 	for _, p := range []struct {
 		name    string
@@ -80,7 +81,6 @@ func TestAdvisor(t *testing.T) {
 		{"mosquitto_pub", nil, "mosquitto_pub", append(theirs, "-m", "hello"), "", map[string]advisor.Verdict{
 			suites: warn, fragments: none, puback: none, publish: none, subscribe: none, noSuback: none, resumed: none, expired: none,
 			jitter: fail, exponential: fail, disconnect: none, unstable: none, noPuback: fail, long: fail}},
-		{"flawless", nil, self, []string{"{endpoint}", "{port}", "{dir}"}, "none", nil},
 		{"bad", nil, self, []string{"{endpoint}", "{port}", "{dir}"}, "ignores the server's name,retries constantly,never acknowledges",
 			map[string]advisor.Verdict{wrongName: fail, jitter: fail, exponential: fail, disconnect: fail, unstable: fail,
 				fragments: fail, puback: fail, resumed: fail, long: fail}},
@@ -90,6 +90,8 @@ func TestAdvisor(t *testing.T) {
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
+			few <- struct{}{}
+			defer func() { <-few }()
 			if !filepath.IsAbs(p.program) {
 				p.program = findProgram(t, p.program)
 			}

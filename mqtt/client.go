@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"iotwire/mqtt/packet"
@@ -35,6 +36,8 @@ type Client struct {
 	room      roomQueue
 	stats     Stats
 	touched   []*Subscription // that got messages, to be woken
+	bodies    atomic.Int32    // message loops whose body runs, or is about to; changed without the lock too
+	draining  atomic.Bool     // closing, for who does not have the lock
 
 	resumed    []Resumed
 	accepting  []*flow // to be stored
@@ -361,12 +364,14 @@ func (c *Client) await(ctx context.Context, done func() (bool, error)) error {
 }
 
 // Shutdown ends the client in good order, like http.Server: nothing more is accepted, what was accepted is delivered,
-// held messages are acknowledged, DISCONNECT is sent, Run returns nil. Messages that no loop has taken stay with the
-// server. If ctx ends first, or a message fails, Shutdown returns an error that says how many were not delivered, and
-// Run returns all the same. Without a Run it ends the client at once.
+// held messages are acknowledged, and those of loops whose body runs, DISCONNECT is sent, Run returns nil. Messages that
+// no loop has taken stay with the server. If ctx ends first, or a message fails, Shutdown returns an error that says how
+// many were not delivered, and Run returns all the same. When only bodies are left it waits for them, and then for Run,
+// for Config.Timeout at most: called in a body, it would wait for itself. Without a Run it ends the client at once.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	c.closing = true
+	c.draining.Store(true)
 	unused := !c.running
 	c.running = true // a Run that comes later returns ErrClosed
 	failed := c.stats.Failed
@@ -381,6 +386,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		err = c.await(ctx, func() (bool, error) {
 			return c.over != nil || c.session.open() == 0 && c.stats.Held == 0, nil
 		})
+		if err == nil {
+			err = c.awaitBodies(ctx)
+		}
 	}
 	c.mu.Lock()
 	over, cancel := c.over, c.cancel
@@ -391,7 +399,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 				err = over
 			}
 		}
-		err = fmt.Errorf("%d messages not delivered, %d received ones not acknowledged: %w", lost, c.stats.Held, err)
+		err = fmt.Errorf("%d messages not delivered, %d received ones not acknowledged: %w", lost, c.stats.Held+int(c.bodies.Load()), err)
 	}
 	c.mu.Unlock()
 	if over != nil || cancel == nil { // without cancel another Shutdown, before any Run, is ending the client
@@ -399,7 +407,22 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	}
 	c.shutdownOnce.Do(func() { close(c.shutdown) })
 	cancel()
-	c.await(context.WithoutCancel(ctx), func() (bool, error) { return c.over != nil, nil })
+	patience, stop := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Timeout)
+	defer stop()
+	c.await(patience, func() (bool, error) { return c.over != nil, nil })
+	return err
+}
+
+// awaitBodies waits until no message loop's body runs.
+func (c *Client) awaitBodies(ctx context.Context) error {
+	patience, stop := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer stop()
+	err := c.await(patience, func() (bool, error) {
+		return c.over != nil || c.bodies.Load() == 0 && c.session.open() == 0 && c.stats.Held == 0, nil
+	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: a message loop's body has not ended in %v", ErrTimeout, c.cfg.Timeout)
+	}
 	return err
 }
 

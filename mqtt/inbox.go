@@ -161,6 +161,17 @@ func (in *inbox) cost() (n int) {
 	return n
 }
 
+// dropQoS2 drops the entries of QoS 2.
+func (in *inbox) dropQoS2() {
+	var all inbox
+	for in.len() > 0 {
+		if e, payload := in.next(); e.qos != QoS2 {
+			all.addCopy(e, payload)
+		}
+	}
+	*in = all
+}
+
 // putBack puts the entries of b before those of in.
 func (in *inbox) putBack(b *inbox) {
 	var all inbox

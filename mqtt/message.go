@@ -40,7 +40,8 @@ func (m *Message) Hold() {
 
 // Ack acknowledges a held message. It does not block: the acknowledgement leaves when its turn comes, on this
 // connection or on a later one of the same session. A second Ack of a message does nothing. If the session is gone,
-// the message cannot be acknowledged any more and Ack returns [ErrSessionLost]: the server may send it again, as new.
+// the message cannot be acknowledged any more and Ack returns [ErrSessionLost]: the server may send it again, as new. If
+// Run has returned, it returns an error that matches [ErrClosed]: the server sends the message again.
 func (m *Message) Ack() error {
 	if m.arrival == nil {
 		return nil

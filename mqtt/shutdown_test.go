@@ -3,7 +3,9 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -217,12 +219,67 @@ func TestEverythingAfterRunSaysClosed(t *testing.T) {
 			}
 		}
 		matches(t, c.Shutdown(background))
-		matches(t, held[0].Ack())
+		matches(t, held[0].Ack(), ErrClosed)
 		matches(t, sub.Close(within(t, time.Second)), ErrClosed)
 		if s := c.Stats(); s.Online || s.Held != 0 || s.Pending != 0 || s.InboxBytes != 0 {
 			t.Fatalf("%+v", s)
 		}
 	})
+}
+
+// The body of a loop that runs when Shutdown is called ends, its message is acknowledged, and no other is begun.
+func TestShutdownWaitsForTheBodiesOfMessageLoops(t *testing.T) {
+	for q := QoS1; q <= QoS2; q++ {
+		t.Run(fmt.Sprint("QoS ", q), func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				d := newDisk()
+				c := s.run(Config{Store: d})
+				srv, _ := s.connack(false)
+				sub := c.subscribe(srv, "t", q)
+				var got []string
+				loop := later(func() error {
+					for m, err := range sub.Messages(background) {
+						if err != nil {
+							return err
+						}
+						got = append(got, string(m.Payload))
+						time.Sleep(5 * time.Second)
+					}
+					return nil
+				})
+				srv.publish("t", q, 1, "first")
+				srv.publish("t", q, 2, "second")
+				synctest.Wait()
+				began := time.Now()
+				down := later(func() error { return c.Shutdown(within(t, time.Minute)) })
+				srv.want([]string{"", "PUBACK 1", "PUBREC 1"}[q])
+				srv.want("DISCONNECT")
+				srv.Close()
+				ended(t, down)
+				if took := time.Since(began); took != 5*time.Second {
+					t.Errorf("Shutdown took %v", took)
+				}
+				ended(t, loop, ErrClosed)
+				want := []string{"first", "second"}[:3-q] // a copy at QoS 1 is allowed: better than none
+				if !slices.Equal(got, want) {
+					t.Errorf("the loop got %q, want %q", got, want)
+				}
+				// The next client gets what the server sends again: the second message, and of QoS 2 only that.
+				c = s.run(Config{Store: d})
+				srv, _ = s.connack(true)
+				again := c.collect(mustSubscribe(t, c, "t", q))
+				srv.send(publishBytes("t", q, 2, true, "second"))
+				again.want(fmt.Sprintf("t q%d dup second", q))
+				c.stop()
+			})
+		})
+	}
+}
+
+func mustSubscribe(t *testing.T, c *running, filter string, q QoS) *Subscription {
+	s, err := c.Subscribe(filter, q)
+	matches(t, err)
+	return s
 }
 
 func TestMessagesThatCameBeforeTheEndAreStillYielded(t *testing.T) {

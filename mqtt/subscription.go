@@ -179,6 +179,7 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 			if m.arrival != nil && !m.held {
 				s.c.ack(m.arrival, m.gen) // ErrSessionLost: nobody is left to be told
 			}
+			s.c.leaveBody()
 			if !more {
 				return
 			}
@@ -204,7 +205,10 @@ func (l *loop) next(ctx context.Context) error {
 	if l.s.closed.Load() {
 		return ErrUnsubscribed
 	}
-	if l.batch.len() == 0 {
+	// From here to leaveBody a Shutdown waits for this loop; one that came before keeps it from taking any more.
+	l.s.c.bodies.Add(1)
+	if l.batch.len() == 0 || l.s.c.draining.Load() {
+		l.s.c.leaveBody()
 		if err := l.fetch(ctx); err != nil {
 			return err
 		}
@@ -222,9 +226,13 @@ func (l *loop) fetch(ctx context.Context) error {
 	s, c := l.s, l.s.c
 	for {
 		c.mu.Lock()
+		l.putBack()
 		l.release()
 		err := s.state()
-		if s.inbox.len() > 0 && !s.closed.Load() {
+		if c.over != nil && (c.cfg.Store != nil || !c.cfg.CleanSession) {
+			s.inbox.dropQoS2() // the server sends them again to the next client of this session: here they would be doubled
+		}
+		if s.inbox.len() > 0 && !s.closed.Load() && (err != nil || !c.closing) {
 			if s.loops == 1 {
 				s.inbox, l.batch = l.batch, s.inbox
 			} else {
@@ -237,6 +245,7 @@ func (l *loop) fetch(ctx context.Context) error {
 				}
 			}
 			l.cost = l.batch.cost()
+			c.bodies.Add(1)
 			c.mu.Unlock()
 			return nil
 		}
@@ -265,6 +274,24 @@ func (s *Subscription) state() error {
 	return s.c.over
 }
 
+// putBack puts back what is left of the batch. The lock is held.
+func (l *loop) putBack() {
+	if l.batch.len() > 0 {
+		left := l.batch.cost()
+		l.s.inbox.putBack(&l.batch)
+		l.cost -= left
+	}
+}
+
+// leaveBody says that the body of a message loop does not run. It is called without the lock.
+func (c *Client) leaveBody() {
+	if c.bodies.Add(-1) == 0 && c.draining.Load() {
+		c.mu.Lock()
+		c.settle() // Shutdown waits
+		c.mu.Unlock()
+	}
+}
+
 // release gives back the room of a batch that is used up. The lock is held.
 func (l *loop) release() {
 	l.batch.reset()
@@ -281,6 +308,10 @@ func (l *loop) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.loops--
+	if l.busy {
+		c.bodies.Add(-1)
+		c.settle()
+	}
 	if l.busy && !l.m.held {
 		if a := l.e.arrival; a == nil || a.gen == l.e.gen && !a.acked {
 			// The body panicked: its message goes to the next loop.
@@ -298,9 +329,7 @@ func (l *loop) end() {
 			}
 			c.settle()
 		} else {
-			left := l.batch.cost()
-			s.inbox.putBack(&l.batch)
-			l.cost -= left
+			l.putBack()
 			s.wake()
 		}
 	}
@@ -328,6 +357,10 @@ func (c *Client) ack(a *arrival, gen uint64) error {
 	if a.held {
 		a.held = false
 		c.stats.Held--
+	}
+	if c.over != nil && !a.acked {
+		defer c.mu.Unlock()
+		return c.over
 	}
 	err := c.session.acknowledge(a)
 	c.settle()

@@ -118,6 +118,7 @@ func (r *receiver) packet(h packet.Header, body []byte) error {
 			return err
 		}
 		r.l.ping = 0
+		r.l.reader.Shrink()
 		return nil
 	case packet.CONNACK:
 		return violation(h.Type, "MQTT-4.8.0-1", "a second CONNACK")

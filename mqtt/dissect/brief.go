@@ -113,10 +113,8 @@ func (l *Layout) summary(p *Packet) string {
 
 // text is the value of the field with this name.
 func (p *Packet) text(name string) []byte {
-	for _, f := range p.Fields {
-		if f.Name == name {
-			return f.Data
-		}
+	if f := p.field(name); f != nil {
+		return f.Data
 	}
 	return nil
 }
@@ -153,8 +151,8 @@ func (l *Layout) hexLine(p *Packet) string {
 // shownBytes is the bytes of p, with stars in place of a password unless secrets may be seen.
 func (p *Packet) shownBytes(secrets bool) []byte {
 	b := p.Bytes
-	for _, f := range p.Fields {
-		if f.Secret && !secrets {
+	for n := range p.Fields {
+		if f := &p.Fields[n]; f.Secret && !secrets {
 			b = append([]byte(nil), b...)
 			for i := range f.Length {
 				b[f.Offset+i] = '*'

@@ -106,22 +106,17 @@ func (l *Layout) full(p *Packet) []string {
 // row is the line of a field, or more if its value is long. first says whether it is the first of its byte.
 func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 	raw := p.Bytes[f.Offset : f.Offset+f.Length]
-	left := "     "
+	left := ""
 	if first {
-		left = fmt.Sprintf("%04x ", f.Offset)
+		left = fmt.Sprintf("%04x %02x", f.Offset, raw[0])
 	}
 	if f.Mask == 0xff {
-		left += l.someBytes(f, raw)
+		left = fmt.Sprintf("%04x %s", f.Offset, l.someBytes(f, raw))
 	} else {
-		octet := "  "
-		if first {
-			octet = fmt.Sprintf("%02x", raw)
-		}
-		left += octet + "  " + l.diagram(f.Mask, raw[0])
+		left = pad(left, 9) + l.diagram(f.Mask, raw[0])
 	}
 	left = pad(left, nameColumn)
 	painted := l.paint([...]string{"36", "33", "32"}[f.Part%3], left)
-	name := f.Name
 	section, column := "§"+f.Section, l.width()-9
 	if l.width() >= 100 {
 		column = l.width() - 21
@@ -136,7 +131,7 @@ func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 	if l.Style == Worksheet {
 		value = []string{strings.Repeat("_", 20)}
 	}
-	lines := []string{painted + pad(name, valueColumn-nameColumn-1) + " " + pad(value[0], column-valueColumn-1) + " " + section}
+	lines := []string{fmt.Sprintf("%s%-*s %-*s %s", painted, valueColumn-nameColumn-1, f.Name, column-valueColumn-1, value[0], section)}
 	for _, more := range value[1:] {
 		lines = append(lines, strings.Repeat(" ", valueColumn)+more)
 	}
@@ -144,7 +139,7 @@ func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 }
 
 func pad(s string, n int) string {
-	return s + strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s)))
+	return fmt.Sprintf("%-*s", n, s)
 }
 
 // diagram is the bits that a field takes of its byte: "0001 ....".

@@ -52,7 +52,8 @@ func (s *Session) Add(d Direction, at time.Duration, b []byte) []Packet {
 		p.Offset = piece.offset + taken
 		piece.lost = piece.lost || p.NotMQTT || p.endless()
 		taken += n
-		done = append(done, s.finish(p, at))
+		done = append(done, p)
+		s.finish(&done[len(done)-1], at)
 	}
 	piece.offset += taken
 	piece.buf = append(piece.buf[:0], piece.buf[taken:]...)
@@ -76,15 +77,15 @@ func (s *Session) Close(at time.Duration) (rest []Packet) {
 	return rest
 }
 
-func (s *Session) finish(p Packet, at time.Duration) Packet {
+// finish numbers p and judges it.
+func (s *Session) finish(p *Packet, at time.Duration) {
 	s.count++
 	p.Number, p.Time = s.count, at
 	s.bytes[p.Direction%3] += len(p.Bytes)
 	if !p.NotMQTT && p.Direction != Unknown {
-		s.judge(&p)
-		p.running = s.running(&p)
+		s.judge(p)
+		p.running = s.running(p)
 	}
-	return p
 }
 
 // endless reports whether nobody can say where p ends.

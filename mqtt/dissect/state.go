@@ -164,11 +164,9 @@ func (s *Session) judgePingresp(p *Packet) {
 func (p *Packet) answers(number int, after time.Duration) {
 	p.Answers, p.After = number, after
 	text := fmt.Sprintf("answers %s %d after %s", arrow(3-p.Direction), number, span(after))
-	for i := range p.Fields {
-		if f := &p.Fields[i]; f.Name == "Packet Identifier" {
-			f.Meaning = text
-			return
-		}
+	if f := p.field("Packet Identifier"); f != nil {
+		f.Meaning = text
+		return
 	}
 	p.Notes = append(p.Notes, text)
 }
@@ -177,12 +175,20 @@ func (p *Packet) answers(number int, after time.Duration) {
 //
 //go:noinline
 func (p *Packet) at(name string) int {
-	for _, f := range p.Fields {
-		if f.Name == name {
-			return f.Offset
-		}
+	if f := p.field(name); f != nil {
+		return f.Offset
 	}
 	return 0
+}
+
+// field is the first field with this name, or nil.
+func (p *Packet) field(name string) *Field {
+	for i := range p.Fields {
+		if p.Fields[i].Name == name {
+			return &p.Fields[i]
+		}
+	}
+	return nil
 }
 
 // Unanswered says in a line which packets still wait for an answer: "not acknowledged: 4 PUBLISH (id 2), 6 PINGREQ",

@@ -57,23 +57,19 @@ func (l *Layout) why(p *Packet) (lines []string) {
 	if l.explained == nil {
 		l.explained = map[string]bool{}
 	}
-	say := func(key, text string) {
-		if text != "" && !l.explained[key] {
-			l.explained[key] = true
-			lines = append(lines, l.wrapped("why  ", text)...)
+	say := func(title, text, more string) {
+		if text != "" && !l.explained[text] {
+			l.explained[text] = true
+			lines = append(lines, l.wrapped("why  ", title+text+more)...)
 		}
 	}
-	for _, f := range p.Fields {
-		if text := sentence(f.Name); text != "" {
-			say(f.Name, f.Name+": "+text+sum(p, &f))
-		}
+	for i := range p.Fields {
+		f := &p.Fields[i]
+		say(f.Name+": ", sentence(f.Name), sum(p, f))
 	}
-	if p.NotMQTT {
-		return lines
-	}
-	say("type "+p.Name(), typeSentences[p.Type&15])
-	if p.Type == publish {
-		say("copy "+digits(int(p.said.qos)), copySentences[p.said.qos])
+	if !p.NotMQTT {
+		say("", typeSentences[p.Type&15], "")
+		say("", copySentences[p.said.qos], "")
 	}
 	if p.running.known {
 		lines = append(lines, "     "+p.running.line())

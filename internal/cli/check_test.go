@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"os"
@@ -327,4 +328,31 @@ func TestAMessageOfQoS0ThatTheServerHangsUpOnIsExplainedOnce(t *testing.T) {
 			t.Errorf("it said so %d times:\n%s", n, r.stderr.String())
 		}
 	})
+}
+
+// With the real clock, resolver and sockets, and AWS's rules behind them.
+func TestCheckOverLoopback(t *testing.T) {
+	dir := t.TempDir()
+	core, err := aws.New(aws.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer core.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go core.Serve(t.Context(), tls.NewListener(l, core.TLS()))
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	r := run(t, Publisher, nil, nil, "--check", "-e", "localhost:"+port, "--aws", "-C", dir, "-m", "x")
+	report := r.stdout.String()
+	for _, want := range []string{"\nok    clock ", "\nok    DNS             localhost is ", "\nok    TCP " + port, "\nok    TLS ", "\nok    server ", "\nok    certificate id ",
+		"\nok    CONNECT ", "\nok    PUBLISH ", "\nnothing is wrong on the way\n"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("no %q in the report\n%s", want, report)
+		}
+	}
+	if r.exit != ExitDone {
+		t.Errorf("exit code %d", r.exit)
+	}
 }

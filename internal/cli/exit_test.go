@@ -308,8 +308,9 @@ func TestExitCode6WhenTheConnectionIsLost(t *testing.T) {
 				if took := time.Since(began); took > c.took {
 					t.Errorf("it took %v, want at most %v", took, c.took)
 				}
-				if !strings.Contains(r.stderr.String(), "subscriber: connection lost: ") {
-					t.Errorf("it said %q", r.stderr.String())
+				lines := strings.Split(strings.TrimSuffix(r.stderr.String(), "\n"), "\n")
+				if n := len(lines); !strings.HasPrefix(lines[n-2], "subscriber: connection lost: ") || !strings.HasPrefix(lines[n-1], "  ") {
+					t.Errorf("it said %q, want what happened and what to do about it at the end", lines)
 				}
 			})
 		})

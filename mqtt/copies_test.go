@@ -1,0 +1,65 @@
+package mqtt
+
+import (
+	"testing"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+func TestPUBRELIsSentAgainThreeTimesAndItsIdentifierStaysTaken(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{Resend: 5 * time.Second, KeepAlive: -1})
+		srv, _ := s.connack(false)
+		done := c.publish("t", QoS2, "x")
+		srv.want("PUBLISH t q2 1 x")
+		srv.answer(packet.PUBREC, 1)
+		began := time.Now()
+		srv.want("PUBREL 1", "PUBREL 1", "PUBREL 1", "PUBREL 1")
+		if took := time.Since(began); took != 15*time.Second {
+			t.Fatalf("four PUBRELs in %v", took)
+		}
+		srv.quiet(time.Hour)
+		srv.answer(packet.PUBCOMP, 1)
+		ended(t, done)
+
+		for range 3 { // PUBCOMPs are still to come
+			c.nextIdentifier(1)
+			done = c.publish("t", QoS2, "y")
+			srv.want("PUBLISH t q2 2 y")
+			srv.answer(packet.PUBCOMP, 1)
+			srv.answer(packet.PUBREC, 2)
+			srv.want("PUBREL 2")
+			srv.answer(packet.PUBCOMP, 2)
+			ended(t, done)
+		}
+		c.nextIdentifier(1)
+		c.submit("t", QoS2, "z")
+		srv.want("PUBLISH t q2 1 z")
+		c.stop()
+	})
+}
+
+func TestIdentifierOfAMessageWithTwoPUBRECsStaysTakenUntilTheSecondPUBCOMP(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{})
+		srv, _ := s.connack(false)
+		done := c.publish("t", QoS2, "x")
+		srv.want("PUBLISH t q2 1 x")
+		for range 2 {
+			srv.answer(packet.PUBREC, 1)
+			srv.want("PUBREL 1")
+		}
+		srv.answer(packet.PUBCOMP, 1)
+		ended(t, done)
+		c.nextIdentifier(1)
+		c.submit("t", QoS2, "y")
+		srv.want("PUBLISH t q2 2 y")
+		srv.answer(packet.PUBCOMP, 1)
+		c.nextIdentifier(1)
+		srv.quiet(time.Second)
+		c.submit("t", QoS2, "z")
+		srv.want("PUBLISH t q2 1 z")
+		c.stop()
+	})
+}

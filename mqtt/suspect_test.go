@@ -1,0 +1,76 @@
+package mqtt
+
+import (
+	"testing"
+	"time"
+
+	"iotwire/mqtt/packet"
+)
+
+// hangUp has the server take n packets and hang up.
+func hangUp(s *script, present bool, n int) {
+	s.t.Helper()
+	srv, _ := s.connack(present)
+	for range n {
+		srv.next()
+	}
+	srv.Close()
+}
+
+func TestWhileACulpritIsSoughtNothingElseIsInFlight(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{MaxAttempts: 3, Inflight: 2, KeepAlive: -1})
+		var last Delivery
+		for _, payload := range []string{"a", "b", "c", "d"} {
+			last = c.submit("t", QoS1, payload)
+		}
+		hangUp(s, false, 2)
+		hangUp(s, true, 2)
+		srv, _ := s.connack(true)
+		srv.want("PUBLISH t q1 dup 1 a")
+		srv.quiet(time.Minute)
+		srv.answer(packet.PUBACK, 1)
+		srv.want("PUBLISH t q1 dup 2 b")
+		srv.quiet(time.Minute)
+		srv.answer(packet.PUBACK, 2)
+		srv.want("PUBLISH t q1 3 c", "PUBLISH t q1 4 d") // all that was in flight is delivered
+		srv.answer(packet.PUBACK, 3)
+		srv.answer(packet.PUBACK, 4)
+		matches(t, last.Wait(background))
+		c.stop()
+	})
+}
+
+func TestOneOfSeveralMessagesInFlightIsNotBlamed(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{MaxAttempts: 2})
+		a, b := c.submit("t", QoS1, "a"), c.submit("t", QoS1, "b")
+		hangUp(s, false, 2)
+		hangUp(s, true, 2)
+		srv, _ := s.connack(true)
+		srv.want("PUBLISH t q1 dup 1 a")
+		srv.answer(packet.PUBACK, 1)
+		srv.want("PUBLISH t q1 dup 2 b")
+		srv.answer(packet.PUBACK, 2)
+		matches(t, a.Wait(background))
+		matches(t, b.Wait(background))
+		c.stop()
+	})
+}
+
+func TestStableConnectionEndsTheSearchForACulprit(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{MaxAttempts: 3, KeepAlive: -1})
+		c.submit("t", QoS1, "a")
+		c.submit("t", QoS1, "b")
+		hangUp(s, false, 2)
+		srv, _ := s.connack(true)
+		srv.want("PUBLISH t q1 dup 1 a", "PUBLISH t q1 dup 2 b")
+		srv.quiet(time.Minute) // it is stable
+		srv.Close()
+		hangUp(s, true, 2)
+		srv, _ = s.connack(true) // the first short one in a row: no reason to go one at a time
+		srv.want("PUBLISH t q1 dup 1 a", "PUBLISH t q1 dup 2 b")
+		c.stop()
+	})
+}

@@ -148,7 +148,7 @@ func TestDeleteThatFailsBreaksTheStore(t *testing.T) {
 		d.fails(broken)
 		srv.answer(packet.PUBACK, 1) // its record is to be deleted with the next Put
 		c.settled()
-		ended(t, c.publish("t", QoS1, "b"), ErrNotSent, ErrStore, broken)
+		ended(t, c.publish("t", QoS1, "b"), ErrStore, broken)
 		srv.Close()
 		matches(t, c.wait(), ErrStore, broken)
 	})

@@ -138,11 +138,16 @@ func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 	return lines
 }
 
+// pad fills s up to n characters.
+//
+//go:noinline
 func pad(s string, n int) string {
 	return fmt.Sprintf("%-*s", n, s)
 }
 
 // diagram is the bits that a field takes of its byte: "0001 ....".
+//
+//go:noinline
 func (l *Layout) diagram(mask, octet byte) string {
 	var b []byte
 	for bit := byte(0x80); bit != 0; bit >>= 1 {
@@ -313,6 +318,7 @@ func printable(s string) string {
 	}, s)
 }
 
+//go:noinline
 func (l *Layout) paint(color, s string) string {
 	if !l.Color {
 		return s

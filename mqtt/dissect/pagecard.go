@@ -12,20 +12,12 @@ type pageWriter struct {
 	layout      Layout
 	entries     []pageEntry
 	connections []*PageConnection // those that have entries
-	at          map[place]*pageEntry
-	answered    map[place]*pageEntry // by which packet
-	runs        int                  // of bytes, so far
-	cited       map[string]bool      // statements
-	texts       map[string]Statement // by id
+	runs        int               // of bytes, so far
+	cited       map[string]bool   // statements
 
 	types     [16]bool        // that were explained
 	explained map[string]bool // fields
 }
-
-// place is where a packet stands: in which connection, and its number there.
-type place struct{ connection, number int }
-
-func (e *pageEntry) place() place { return place{e.number, e.packet.Number} }
 
 // name is the anchor of a packet: "p3-publish", and "c2-p3-publish" in the second connection.
 func (e *pageEntry) name() string {
@@ -210,15 +202,21 @@ func (w *pageWriter) relations(e *pageEntry) {
 	if e.PageConnection == nil {
 		return
 	}
-	if asked := w.at[place{e.number, e.packet.Answers}]; asked != nil {
-		w.add("<p class=\"note\">Answers ")
-		w.link(asked)
-		w.add(" after {}.</p>\n", span(e.packet.After))
-	}
-	if answer := w.answered[e.place()]; answer != nil {
-		w.add("<p class=\"note\">Answered by ")
-		w.link(answer)
-		w.add(" after {}.</p>\n", span(answer.packet.After))
+	for i := range w.entries {
+		other := &w.entries[i]
+		if other.PageConnection != e.PageConnection {
+			continue
+		}
+		if other.packet.Number == e.packet.Answers {
+			w.add("<p class=\"note\">Answers ")
+			w.link(other)
+			w.add(" after {}.</p>\n", span(e.packet.After))
+		}
+		if other.packet.Answers == e.packet.Number {
+			w.add("<p class=\"note\">Answered by ")
+			w.link(other)
+			w.add(" after {}.</p>\n", span(other.packet.After))
+		}
 	}
 }
 
@@ -239,7 +237,7 @@ func (w *pageWriter) why(p *Packet) {
 	var ids []string
 	for i := range p.Fields {
 		for _, id := range p.Fields[i].Statements {
-			if w.texts[id].ID != "" && !slices.Contains(ids, id) {
+			if !slices.Contains(ids, id) {
 				ids = append(ids, id)
 			}
 		}
@@ -249,7 +247,7 @@ func (w *pageWriter) why(p *Packet) {
 		for _, id := range ids {
 			w.add("<dt>")
 			w.cite(id)
-			w.add("</dt><dd>{}</dd>\n", w.texts[id].Text)
+			w.add("</dt><dd>{}</dd>\n", statementText(id))
 		}
 		w.add("</dl></details>\n")
 	}
@@ -288,22 +286,4 @@ var mishaps = [16]string{
 	pingreq:     "If nothing leaves the client for one and a half times its Keep Alive, the server hangs up and publishes the Will.",
 	pingresp:    "TCP may take many minutes to notice a dead connection; a client that waits for this packet takes seconds.",
 	disconnect:  "If a connection ends without it, the server publishes the Will, whatever the reason.",
-}
-
-func (w *pageWriter) prepare() {
-	w.at, w.answered = map[place]*pageEntry{}, map[place]*pageEntry{}
-	w.cited, w.explained, w.texts = map[string]bool{}, map[string]bool{}, map[string]Statement{}
-	for i := range w.entries {
-		e := &w.entries[i]
-		if !slices.Contains(w.connections, e.PageConnection) {
-			w.connections = append(w.connections, e.PageConnection)
-		}
-		w.at[e.place()] = e
-		if e.packet.Answers > 0 {
-			w.answered[place{e.number, e.packet.Answers}] = e
-		}
-	}
-	for s := range Statements() {
-		w.texts[s.ID] = s
-	}
 }

@@ -143,11 +143,22 @@ func (w *pageWriter) text(class, x string, y int, text string) {
 	w.add("<text class=\"{}\" x=\"{}\" y=\"{}\">{}</text>\n", class, x, digits(y), text)
 }
 
-// chain is packets each of which answers the one before.
+// chain is packets each of which answers one before it, or repeats the first.
 type chain []*pageEntry
 
-// took is the time from the first packet to the last.
-func (c chain) took() time.Duration { return c[len(c)-1].packet.Time - c[0].packet.Time }
+// takes reports whether e is the next packet of the chain.
+func (c chain) takes(e *pageEntry) bool {
+	if c[0].PageConnection != e.PageConnection {
+		return false
+	}
+	p, first := &e.packet, &c[0].packet
+	for _, one := range c {
+		if one.packet.Number == p.Answers {
+			return true
+		}
+	}
+	return p.Type == publish && p.said.dup && first.Type == publish && first.Direction == p.Direction && first.said.id == p.said.id && !c.ended()
+}
 
 // ended reports whether the last packet is one that nothing answers.
 func (c chain) ended() bool {
@@ -159,42 +170,26 @@ func (c chain) ended() bool {
 }
 
 // chains are the packets that ask for an answer, with what came of them.
-func (w *pageWriter) chains() (all []*chain) {
-	type message struct {
-		connection int
-		from       Direction
-		id         uint16
-	}
-	of, messages := map[place]*chain{}, map[message]*chain{}
+func (w *pageWriter) chains() (all []chain) {
+next:
 	for i := range w.entries {
 		e := &w.entries[i]
-		if c := of[place{e.number, e.packet.Answers}]; c != nil && e.packet.Answers > 0 {
-			*c = append(*c, e)
-			of[e.place()] = c
-			continue
+		for j := range all {
+			if all[j].takes(e) {
+				all[j] = append(all[j], e)
+				continue next
+			}
 		}
-		p := &e.packet
-		m := message{e.number, p.Direction, p.said.id}
-		switch p.Type {
+		switch p := &e.packet; p.Type {
 		case publish:
 			if p.said.qos == 0 {
-				continue
-			}
-			if c := messages[m]; c != nil && p.said.dup && !c.ended() {
-				*c = append(*c, e)
-				of[e.place()] = c
 				continue
 			}
 		case connect, subscribe, unsubscribe, pingreq, pubrel:
 		default:
 			continue
 		}
-		c := &chain{e}
-		all = append(all, c)
-		if p.Type == publish {
-			messages[m] = c
-		}
-		of[e.place()] = c
+		all = append(all, chain{e})
 	}
 	return all
 }
@@ -207,9 +202,9 @@ func (w *pageWriter) flows() {
 		for _, c := range all {
 			w.add("<li>")
 			if len(w.connections) > 1 {
-				w.add("<small>connection {}</small> ", digits((*c)[0].number))
+				w.add("<small>connection {}</small> ", digits(c[0].number))
 			}
-			for i, e := range *c {
+			for i, e := range c {
 				if i > 0 {
 					w.add(" <span>then</span> ")
 				}
@@ -217,13 +212,13 @@ func (w *pageWriter) flows() {
 				w.link(e)
 				w.add("</span>")
 			}
-			if len(*c) > 1 {
-				w.add(" <b>{}</b>", span(c.took()))
+			if len(c) > 1 {
+				w.add(" <b>{}</b>", span(c[len(c)-1].packet.Time-c[0].packet.Time))
 			}
 			if !c.ended() {
 				w.add(" <b class=\"none\">no answer</b>")
 			}
-			if p := &(*c)[0].packet; p.Type == publish {
+			if p := &c[0].packet; p.Type == publish {
 				w.add(" <small>QoS {}, identifier {}</small>", digits(int(p.said.qos)), digits(int(p.said.id)))
 			}
 			w.add("</li>\n")
@@ -236,7 +231,7 @@ func (w *pageWriter) flows() {
 }
 
 // timeline is when the client sent something, and when each identifier was in use.
-func (w *pageWriter) timeline(c *PageConnection, all []*chain) {
+func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 	var sent []*pageEntry
 	var end, silence, before, promise time.Duration
 	for i := range w.entries {
@@ -261,7 +256,7 @@ func (w *pageWriter) timeline(c *PageConnection, all []*chain) {
 	}
 	rows := 1
 	for _, one := range all {
-		if (*one)[0].PageConnection == c && (*one)[0].packet.said.hasID && rows < 40 {
+		if one[0].PageConnection == c && one[0].packet.said.hasID && rows < 40 {
 			rows++
 		}
 	}
@@ -273,11 +268,11 @@ func (w *pageWriter) timeline(c *PageConnection, all []*chain) {
 	}
 	row := 1
 	for _, one := range all {
-		e := (*one)[0]
+		e := one[0]
 		if e.PageConnection != c || !e.packet.said.hasID || row >= rows {
 			continue
 		}
-		last := (*one)[len(*one)-1].packet.Time
+		last := one[len(one)-1].packet.Time
 		if !one.ended() {
 			last = end
 		}

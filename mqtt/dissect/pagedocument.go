@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,12 @@ var pageScript string
 func (pg *Page) Append(b []byte) []byte {
 	w := &pageWriter{markup: markup{b}, entries: pg.kept()}
 	w.layout = Layout{Bytes: pageRun, ShowSecrets: pg.ShowSecrets}
-	w.prepare()
+	w.cited, w.explained = map[string]bool{}, map[string]bool{}
+	for i := range w.entries {
+		if c := w.entries[i].PageConnection; !slices.Contains(w.connections, c) {
+			w.connections = append(w.connections, c)
+		}
+	}
 	w.add("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"+
 		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'\"/>\n"+
 		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n"+

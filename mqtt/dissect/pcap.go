@@ -51,23 +51,21 @@ func (c *Capture) block(b []byte, d Direction, at uint64, data []byte, comment s
 	if d == ToClient {
 		from = 1
 	}
-	begin := len(b)
-	b = append(b, "\x06\x00\x00\x00llll\x00\x00\x00\x00"...)
-	b = little.AppendUint32(b, uint32(at>>32))
-	b = little.AppendUint32(b, uint32(at))
-	size := uint32(40 + len(data))
-	b = little.AppendUint32(little.AppendUint32(b, size), size)
-
-	ip := len(b)
-	b = append(b, "\x45\x00ss\x00\x00\x40\x00\x40\x06\x00\x00\xc0\x00\x02\x01\xc0\x00\x02\x02"...)
+	begin, ip, tcp := len(b), len(b)+28, len(b)+48
+	b = append(b, "\x06\x00\x00\x00llll\x00\x00\x00\x00TTTTttttsizesize"+
+		"\x45\x00ss\x00\x00\x40\x00\x40\x06\x00\x00\xc0\x00\x02\x01\xc0\x00\x02\x02"+
+		"ppqqsssskkkk\x50\x18\xff\xff\x00\x00\x00\x00"...) // with the flags ACK and PSH
+	size := 40 + len(data)
+	little.PutUint32(b[begin+12:], uint32(at>>32))
+	little.PutUint32(b[begin+16:], uint32(at))
+	little.PutUint32(b[begin+20:], uint32(size))
+	little.PutUint32(b[begin+24:], uint32(size))
 	big.PutUint16(b[ip+2:], uint16(size))
-	tcp := len(b)
-	ports := [2]uint16{uint16(49_152 + c.Connection%16_384), 1883}
-	b = big.AppendUint16(b, ports[from])
-	b = big.AppendUint16(b, ports[1-from])
-	b = big.AppendUint32(b, 1+c.sent[from])
-	b = big.AppendUint32(b, 1+c.sent[1-from])
-	b = append(b, "\x50\x18\xff\xff\x00\x00\x00\x00"...) // ACK and PSH
+	ports := [2]int{49_152 + c.Connection%16_384, 1883}
+	big.PutUint16(b[tcp:], uint16(ports[from]))
+	big.PutUint16(b[tcp+2:], uint16(ports[1-from]))
+	big.PutUint32(b[tcp+4:], 1+c.sent[from])
+	big.PutUint32(b[tcp+8:], 1+c.sent[1-from])
 	b = append(b, data...)
 	c.sent[from] += uint32(len(data))
 	if from == 1 {

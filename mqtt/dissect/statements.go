@@ -55,6 +55,13 @@ func Statements() iter.Seq[Statement] {
 	}
 }
 
+// statementText is the text of the statement with this id, "MQTT-3.3.1-4".
+func statementText(id string) string {
+	_, text, _ := strings.Cut(statementTable, "\n"+id+"\t")
+	text, _, _ = strings.Cut(text, "\t")
+	return text
+}
+
 // StatementsOf returns the statement with this id, "MQTT-3.3.1-4" or "3.3.1-4", or those of a section, "3.3.1" or
 // "3.3", or nothing if there are none. The two misprints of appendix B, 3-8.3-4 and 3.1.2.7, have their right
 // spelling as well.

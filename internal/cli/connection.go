@@ -169,8 +169,8 @@ func (o *connection) openStore(cfg *mqtt.Config, log *console) *failure {
 		return &failure{ExitLocal, []string{"--store: " + err.Error()}}
 	}
 	cfg.Store = store
-	// What is accepted without a connection waits in memory too.
-	cfg.Queue = mqtt.Queue{Messages: 50_000, Bytes: 64 << 20}
+	// What is accepted without a connection waits in memory too. The store is full before the queue is, and says so.
+	cfg.Queue = mqtt.Queue{Messages: 50_000, Bytes: 128 << 20}
 	return nil
 }
 
@@ -222,6 +222,9 @@ func (w *watch) connecting(attempt int) {
 func (w *watch) connected(present bool) {
 	took := span(time.Since(w.began))
 	w.accepted++
+	if lost := w.lost.Load(); lost != nil && !errors.Is(*lost, mqtt.ErrLost) {
+		w.lost.Store(nil) // why there was no connection explains nothing any more
+	}
 	switch {
 	case w.accepted == 1 && present:
 		w.log.say("connected in %s%s; the server has kept the session", took, w.security)

@@ -222,6 +222,27 @@ func TestASecondSignalEndsTheSubscriberThoughNobodyReads(t *testing.T) {
 	})
 }
 
+func TestWhatIsBeingWrittenAtASignalIsAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, got := observed(t)
+		blocked := make(chan struct{})
+		r := start(t, Subscriber, to(b.Dial), func(p *Process) { p.Stdout = gate{blocked} })
+		synctest.Wait()
+		b.Publish("test/commands", []byte("x"), packet.QoS1, false)
+		synctest.Wait()
+		r.signals <- os.Interrupt
+		time.Sleep(time.Second)
+		close(blocked)
+		r.ended(ExitDone)
+		if n := got.count(packet.PUBACK); n != 1 {
+			t.Errorf("%d PUBACKs for a message that was written", n)
+		}
+		if n := got.count(packet.DISCONNECT); n != 1 {
+			t.Errorf("%d DISCONNECTs", n)
+		}
+	})
+}
+
 func TestOneSignalIsEnoughThoughNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := observed(t)

@@ -118,10 +118,12 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	defer cancel()
 	over := make(chan error, 1)
 	go func() { over <- client.Run(ctx) }()
+	printing, stop := context.WithCancel(ctx)
+	defer stop()
 	loops := make(chan struct{}, len(r.subscriptions))
 	for i, s := range r.subscriptions {
 		go func() {
-			r.print(ctx, i, s)
+			r.print(printing, i, s)
 			loops <- struct{}{}
 		}()
 	}
@@ -135,8 +137,8 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	defer r.wait.Stop()
 
 	why := r.serve(over)
-	cancel() // DISCONNECT
-	if code, left := r.leave(over, loops); left {
+	stop() // what is being printed is acknowledged yet
+	if code, left := r.leave(over, loops, cancel); left {
 		return code
 	}
 	if !r.began.IsZero() {
@@ -283,11 +285,15 @@ func (r *subscribing) settled() *failure {
 	return nil
 }
 
-// leave waits for Run and the loops to end. A signal ends the wait.
-func (r *subscribing) leave(over <-chan error, loops <-chan struct{}) (code ExitCode, left bool) {
-	patience := time.NewTimer(farewellTime)
+// leave waits for the loops to end, and then, after disconnect, for Run. A signal ends the wait.
+func (r *subscribing) leave(over <-chan error, loops <-chan struct{}, disconnect func()) (code ExitCode, left bool) {
+	patience := time.NewTimer(farewellTime - time.Second) // and a second for DISCONNECT
 	defer patience.Stop()
+	patient := true
 	for n := len(r.subscriptions); n > 0 || over != nil; {
+		if n == 0 || !patient {
+			disconnect()
+		}
 		select {
 		case <-over:
 			over = nil
@@ -295,7 +301,11 @@ func (r *subscribing) leave(over <-chan error, loops <-chan struct{}) (code Exit
 			n--
 		case <-r.events:
 		case <-patience.C:
-			return 0, false
+			if !patient {
+				return 0, false
+			}
+			patient = false
+			patience.Reset(time.Second)
 		case s := <-r.process.Signals:
 			return signalCode(s), true
 		}

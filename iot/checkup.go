@@ -21,7 +21,8 @@ import (
 //
 // It connects once as the client that Config names, as the program itself would: another client that is connected by this
 // identifier is disconnected [MQTT-3.1.4-2]. It sends what it is told to send and nothing else, acknowledges no message
-// that comes, so that a session keeps what it has, and ends with DISCONNECT, so that no will is published.
+// that comes, so that a session keeps what it has, and ends with DISCONNECT, so that no will is published. TCP and TLS are
+// tried on connections of their own: the server sees some that end before CONNECT.
 type Checkup struct {
 	Config Config // Credentials are loaded from Files if there are none
 	Files  CredentialFiles

@@ -13,8 +13,8 @@
 // whole (QoS 0). Every other end matches exactly one of [ErrNotSent] (no byte of it left, and it is withdrawn: sending
 // it again cannot make two of it) and [ErrUnconfirmed] (it may have arrived), with [errors.Is]. Mistakes in what the
 // program asks for match [packet.ErrInvalid], and also ErrNotSent when Publish reports them. What a connection can end
-// with is [ErrHungUp], [ErrLost], [ErrTimeout], [ErrProtocol] and [*ConnectError]; an error of Config.Dial is passed on
-// as it is.
+// with is [ErrHungUp], [ErrLost] (a [*LostError]), [ErrTimeout], [ErrProtocol] and [*ConnectError]; an error of
+// Config.Dial is passed on as it is.
 //
 // The package imports neither crypto/tls nor os: Config.Dial makes the connection, package iot makes one for AWS.
 package mqtt

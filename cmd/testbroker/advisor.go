@@ -55,7 +55,7 @@ func (o *advisorOptions) table() *cli.Table {
 				"about. A program shows within 10 seconds of its connection whether it publishes or subscribes. Where AWS waits " +
 				"for minutes or hours, seconds have to do: give the program a keep alive time of 5 s, say, and a short time-out, " +
 				"if it has options for them. Each delay between attempts to connect is measured from the end of a connection to " +
-				"the arrival of the next.",
+				"the arrival of the next, on this machine, which should not be busy with other things.",
 			"Ctrl-C or SIGTERM ends the programs that run, and prints what was found.",
 			"Exit status: 0 no case failed, 1 a case failed, 2 usage, 3 this machine failed (files, ports), 130/143 interrupted.",
 		},

@@ -12,6 +12,7 @@
 //	ciphersuites.go  which cipher suites AWS IoT Core supports
 //	trial.go         a server, a program that uses it, and what was seen
 //	line.go          one connection of the program
+//	alerts.go        the TLS alerts that it sends
 //	program.go       the program as a process
 //	authority.go     the CA, and server certificates good and bad
 //

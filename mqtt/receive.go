@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"hash/maphash"
 	"io"
+	"runtime"
 
 	"iotwire/mqtt/packet"
 )
@@ -34,7 +35,11 @@ func (c *Client) read(l *link) error {
 		if debt := c.session.ackDebt; err == nil && debt > maxDebt { // the writer waits for the server, perhaps
 			err = fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", debt)
 		}
+		woken := len(c.touched) > 0
 		r.pass()
+		if woken {
+			runtime.Gosched() // on one processor, who takes the messages has a turn before more are read: answers leave sooner
+		}
 		if errors.Is(err, packet.ErrTooLarge) {
 			err = r.tooLarge(h, err)
 		} else if errors.Is(err, packet.ErrMalformed) {

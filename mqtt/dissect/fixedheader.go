@@ -126,13 +126,10 @@ func (p *Packet) readLength(length, size int, state lengthState) {
 		return
 	}
 	f := Field{Offset: 1, Length: size, Mask: 0xff, Name: "Remaining Length", Number: length, Section: "2.2.3"}
-	var sum []string
-	for i, factor := 1, 1; i <= size; i, factor = i+1, factor*128 {
-		sum = append(sum, fmt.Sprintf("%d*%d", p.Bytes[i]&127, factor))
+	for i, factor := 1, 1; i <= size && size > 1; i, factor = i+1, factor*128 {
+		f.Meaning += fmt.Sprintf(" + %d*%d", p.Bytes[i]&127, factor)
 	}
-	if size > 1 {
-		f.Meaning = strings.Join(sum, " + ")
-	}
+	f.Meaning = strings.TrimPrefix(f.Meaning, " + ")
 	switch {
 	case state == lengthCut:
 		f.Kind, f.Data, f.Meaning = Undecoded, p.Bytes[1:1+size], "the rest is missing"

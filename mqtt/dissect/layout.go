@@ -57,13 +57,11 @@ func (l *Layout) Append(b []byte, p *Packet) []byte {
 			lines = append(lines, l.why(p)...)
 		}
 	}
-	for _, line := range lines {
-		if l.ASCII {
-			line = asASCII.Replace(line)
-		}
-		b = append(append(b, line...), '\n')
+	text := strings.Join(append(lines, ""), "\n")
+	if l.ASCII {
+		text = asASCII.Replace(text)
 	}
-	return b
+	return append(b, text...)
 }
 
 var asASCII = strings.NewReplacer("→", ">", "←", "<", "─", "-", "·", "|", "§", "", "…", "...")
@@ -81,14 +79,8 @@ func (l *Layout) full(p *Packet) []string {
 	if p.Number > 0 {
 		left = fmt.Sprintf("%s %d %s ", arrow(p.Direction), p.Number, p.Name())
 	}
-	right := " "
-	switch p.Direction {
-	case ToServer:
-		right += "client to server · "
-	case ToClient:
-		right += "server to client · "
-	}
-	right += count(len(p.Bytes), "byte") + " · §" + p.Section()
+	who := [...]string{"", "client to server · ", "server to client · "}[p.Direction%3]
+	right := fmt.Sprintf(" %s%s · §%s", who, count(len(p.Bytes), "byte"), p.Section())
 	if l.Times {
 		right += " · " + moment(p.Time)
 	}
@@ -248,22 +240,20 @@ func and(value, meaning string) string {
 // wrap cuts s into lines of at most width characters: at a space if there is one, anywhere if not.
 func wrap(s string, width int) []string {
 	var lines []string
-	runes := []rune(s)
-	for len(runes) > width {
-		at := width
-		for at > width/2 && runes[at] != ' ' {
-			at--
+	n, space := 0, 0 // characters so far, and where the last space was
+	for at, r := range s {
+		if r == ' ' && n > width/2 {
+			space = at
 		}
-		if runes[at] != ' ' {
-			at = width
+		if n == width {
+			if space == 0 {
+				space = at
+			}
+			return append(append(lines, s[:space]), wrap(strings.TrimLeft(s[space:], " "), width)...)
 		}
-		lines = append(lines, string(runes[:at]))
-		runes = runes[at:]
-		for len(runes) > 0 && runes[0] == ' ' {
-			runes = runes[1:]
-		}
+		n++
 	}
-	return append(lines, string(runes))
+	return append(lines, s)
 }
 
 // wrapped is text in lines, the first of which starts with title.

@@ -57,19 +57,20 @@ func (l *Layout) why(p *Packet) (lines []string) {
 	if l.explained == nil {
 		l.explained = map[string]bool{}
 	}
-	say := func(title, text, more string) {
-		if text != "" && !l.explained[text] {
-			l.explained[text] = true
-			lines = append(lines, l.wrapped("why  ", title+text+more)...)
-		}
-	}
+	type said struct{ title, text, more string }
+	var all []said
 	for i := range p.Fields {
 		f := &p.Fields[i]
-		say(f.Name+": ", sentence(f.Name), sum(p, f))
+		all = append(all, said{f.Name + ": ", sentence(f.Name), sum(p, f)})
 	}
 	if !p.NotMQTT {
-		say("", typeSentences[p.Type&15], "")
-		say("", copySentences[p.said.qos], "")
+		all = append(all, said{"", typeSentences[p.Type&15], ""}, said{"", copySentences[p.said.qos], ""})
+	}
+	for _, s := range all {
+		if s.text != "" && !l.explained[s.text] {
+			l.explained[s.text] = true
+			lines = append(lines, l.wrapped("why  ", s.title+s.text+s.more)...)
+		}
 	}
 	if p.running.known {
 		lines = append(lines, "     "+p.running.line())

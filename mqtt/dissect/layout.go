@@ -240,20 +240,30 @@ func and(value, meaning string) string {
 // wrap cuts s into lines of at most width characters: at a space if there is one, anywhere if not.
 func wrap(s string, width int) []string {
 	var lines []string
-	n, space := 0, 0 // characters so far, and where the last space was
-	for at, r := range s {
-		if r == ' ' && n > width/2 {
-			space = at
-		}
-		if n == width {
-			if space == 0 {
+	for {
+		end, space := len(s), 0
+		n := 0 // characters
+		for at, r := range s {
+			if r == ' ' && n >= width/2 {
 				space = at
 			}
-			return append(append(lines, s[:space]), wrap(strings.TrimLeft(s[space:], " "), width)...)
+			if n == width {
+				end = at
+				break
+			}
+			n++
 		}
-		n++
+		if end == len(s) {
+			return append(lines, s)
+		}
+		if space > 0 {
+			end = space
+		}
+		lines = append(lines, s[:end])
+		for s = s[end:]; len(s) > 0 && s[0] == ' '; {
+			s = s[1:]
+		}
 	}
-	return append(lines, s)
 }
 
 // wrapped is text in lines, the first of which starts with title.

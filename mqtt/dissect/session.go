@@ -37,23 +37,24 @@ func (s *Session) Add(d Direction, at time.Duration, b []byte) []Packet {
 	var done []Packet
 	taken := 0
 	for taken < len(piece.buf) {
-		p, n := Read(piece.buf[taken:], d)
-		if p.Missing > 0 && !piece.lost {
-			break
+		n := len(piece.buf) - taken
+		if !piece.lost {
+			if n = extent(piece.buf[taken:]); n == 0 {
+				break
+			}
 		}
+		b := bytes.Clone(piece.buf[taken : taken+n]) // a copy that the packet can keep
+		done = append(done, Packet{})
+		p := &done[len(done)-1]
 		if piece.lost {
-			n = len(piece.buf) - taken
-		}
-		p, n = Read(bytes.Clone(piece.buf[taken:taken+n]), d) // a copy that the packet can keep
-		if piece.lost {
-			p = undecodable(p)
-			n = len(p.Bytes)
+			*p = undecodable(b, d)
+		} else {
+			*p, _ = Read(b, d)
+			piece.lost = p.NotMQTT || p.endless()
 		}
 		p.Offset = piece.offset + taken
-		piece.lost = piece.lost || p.NotMQTT || p.endless()
 		taken += n
-		done = append(done, p)
-		s.finish(&done[len(done)-1], at)
+		s.finish(p, at)
 	}
 	piece.offset += taken
 	piece.buf = append(piece.buf[:0], piece.buf[taken:]...)
@@ -88,15 +89,27 @@ func (s *Session) finish(p *Packet, at time.Duration) {
 	}
 }
 
+// extent is how many bytes [Read] takes of those at the start of b, or 0 if more of the packet are to come. It looks at the
+// first bytes only, so that a packet that comes in many pieces is read once.
+func extent(b []byte) int {
+	length, size, state := remainingLength(b[1:])
+	switch {
+	case state == lengthEndless || otherProtocol(b) != "":
+		return len(b)
+	case state == lengthCut || len(b) < 1+size+length:
+		return 0
+	}
+	return 1 + size + length
+}
+
 // endless reports whether nobody can say where p ends.
 func (p *Packet) endless() bool {
 	return len(p.Bytes) >= 5 && p.Bytes[1]&p.Bytes[2]&p.Bytes[3]&p.Bytes[4]&0x80 != 0
 }
 
 // undecodable is a packet of bytes that come after the last one that could be told from its successor.
-func undecodable(p Packet) Packet {
-	b := p.Bytes
-	return Packet{Direction: p.Direction, Bytes: b, NotMQTT: true,
+func undecodable(b []byte, d Direction) Packet {
+	return Packet{Direction: d, Bytes: b, NotMQTT: true,
 		Fields: []Field{{Length: len(b), Mask: 0xff, Name: "undecoded", Kind: Undecoded, Data: b,
 			Meaning: "behind bytes that are no packet", Section: "2.2"}}}
 }

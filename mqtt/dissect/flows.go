@@ -82,7 +82,7 @@ func (s *Session) judgePublish(p *Packet) {
 	case p.said.dup:
 		p.note("DUP is 1 though this connection has not seen it before: it may have been sent on an earlier one")
 	}
-	if r, busy := s.state.requests[id]; busy && p.Direction == ToServer {
+	if r := s.state.requests[id]; r != nil && p.Direction == ToServer {
 		p.broken(at, reuse, "identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number)
 	}
 	side.open[id] = &flow{qos: p.said.qos, content: content, published: p.Number, publishedAt: p.Time}

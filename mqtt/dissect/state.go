@@ -20,7 +20,7 @@ type state struct {
 	lastSent time.Duration // when the client last sent something
 
 	flows         [3]flows // messages above QoS 0, by the direction of the PUBLISH
-	requests      map[uint16]request
+	requests      map[uint16]*request
 	subscriptions []subscription
 	pings         []ping
 }

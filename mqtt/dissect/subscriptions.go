@@ -20,23 +20,22 @@ func (s *Session) judgeRequest(p *Packet) {
 	}
 	id, at := p.said.id, p.at("Packet Identifier")
 	if st.requests == nil {
-		st.requests = map[uint16]request{}
+		st.requests = map[uint16]*request{}
 	}
-	r, busy := st.requests[id]
-	if busy && r.typ == p.Type && slices.EqualFunc(r.filters, p.said.filters, filter.equal) {
+	r := st.requests[id]
+	if r != nil && r.typ == p.Type && slices.EqualFunc(r.filters, p.said.filters, filter.equal) {
 		// [MQTT-2.3.1-3] Who sends a packet again uses its identifier. Each copy may be answered.
 		p.note("a repetition of packet %d", r.number)
 		r.copies++
-		st.requests[id] = r
 		return
 	}
-	if busy {
+	if r != nil {
 		p.broken(at, "2.3.1-2", "identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number)
 	}
 	if f := st.flows[ToServer].open[id]; f != nil {
 		p.broken(at, "2.3.1-2", "identifier %d is in use by the %s of packet %d", id, f.lastName(), f.last())
 	}
-	st.requests[id] = request{p.Type, p.Number, p.Time, p.said.filters, 1}
+	st.requests[id] = &request{p.Type, p.Number, p.Time, p.said.filters, 1}
 	if p.Type == subscribe {
 		for _, f := range p.said.filters {
 			s.subscribed(f.text, f.qos, true)
@@ -70,16 +69,14 @@ func (s *Session) judgeGrant(p *Packet) {
 	if p.Type == unsuback {
 		asked, rule = unsubscribe, "3.10.4-4"
 	}
-	r, found := st.requests[id]
-	if !found || r.typ != asked {
+	r := st.requests[id]
+	if r == nil || r.typ != asked {
 		if !s.Midway {
 			p.broken(at, "2.3.1-7 "+rule, "no %s with identifier %d waits for an answer", typeNames[asked], id)
 		}
 		return
 	}
-	if r.copies--; r.copies > 0 {
-		st.requests[id] = r
-	} else {
+	if r.copies--; r.copies == 0 {
 		delete(st.requests, id)
 	}
 	p.answers(r.number, p.Time-r.at)

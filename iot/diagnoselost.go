@@ -30,11 +30,13 @@ func lost(s *symptom) *Diagnosis {
 	if !errors.Is(s.err, mqtt.ErrLost) {
 		return nil
 	}
-	d := diagnosis(KindLost, s.text())
 	var e *mqtt.LostError
-	if !errors.As(s.err, &e) {
+	if errors.As(s.err, &e) {
+		s.err = e // and not what it did to a message
+	} else {
 		e = &mqtt.LostError{}
 	}
+	d := diagnosis(KindLost, s.text())
 	switch {
 	case errors.Is(s.err, mqtt.ErrTimeout):
 		d.add("the network took the connection away without a word, as mobile networks and routers do with one that is idle; " +

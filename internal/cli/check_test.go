@@ -318,18 +318,6 @@ func TestCheckEndsWhenNobodyReadsIt(t *testing.T) {
 	})
 }
 
-func TestAMessageOfQoS0ThatTheServerHangsUpOnIsExplainedOnce(t *testing.T) {
-	inCloud(t, aws.Config{}, func(t *testing.T, c *cloud) {
-		c.allow(mayConnect)
-		r := c.start(Publisher, "-t", "site/7", "-m", "x", "-q", "0", "-n", "5")
-		r.ended(ExitDone)
-		why := "\n  no policy of the certificate allows iot:Publish on " + region + "topic/site/7\n  next: "
-		if n := strings.Count(r.stderr.String(), why); n != 1 {
-			t.Errorf("it said so %d times:\n%s", n, r.stderr.String())
-		}
-	})
-}
-
 // With the real clock, resolver and sockets, and AWS's rules behind them.
 func TestCheckOverLoopback(t *testing.T) {
 	dir := t.TempDir()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -260,6 +261,35 @@ func TestExitCode9WhenTheServerBreaksARuleWhileMessagesAreUnacknowledged(t *test
 			"protocol violation by the server: packet type is 0, which is reserved (byte 0) [2.2.1]",
 			"  a trace of the packets shows it to those who make the server")
 	})
+}
+
+// A message of QoS 0 that the connection took with it is said to be lost, with the reason.
+func TestExitCode7WhenAMessageOfQoS0DidNotLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := false
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := script((*peer).obey)(ctx, network, address)
+			if err == nil && !broken {
+				broken = true
+				conn = &breaksAtPublish{Conn: conn}
+			}
+			return conn, err
+		}
+		r := run(t, Publisher, dial, nil, "-m", "x", "-q", "0")
+		r.ended(ExitUnanswered, "publisher: 0 of 1 sent, 1 not sent: connection lost: write: broken pipe after PUBLISH to test/commands",
+			"  brokers hang up on what they do not allow; the broker's log says whether it is this")
+	})
+}
+
+// breaksAtPublish is a connection that breaks when a PUBLISH is written.
+type breaksAtPublish struct{ net.Conn }
+
+func (c *breaksAtPublish) Write(b []byte) (int, error) {
+	if b[0]>>4 == byte(packet.PUBLISH) {
+		c.Conn.Close()
+		return 0, &net.OpError{Op: "write", Err: syscall.EPIPE}
+	}
+	return c.Conn.Write(b)
 }
 
 func TestQoS2MessageThatTheServerForgotIsNotSaidToBeDelivered(t *testing.T) {

@@ -43,6 +43,7 @@ type publishing struct {
 	signalled bool          // and that because of a signal
 	closed    bool          // standard output is: whoever read it has seen enough
 	hopeless  bool          // the server hangs up on what is to be sent
+	undone    error         // why a message was not delivered, the last time
 	failed    *failure      // why it ended; nil: all was sent
 	pause     *time.Timer   // fires at the end of the interval
 	silence   *time.Timer   // fires when nothing was heard for too long while something is pending
@@ -273,6 +274,9 @@ func (r *publishing) settle(res result) {
 	} else {
 		r.silence.Stop()
 	}
+	if res.err != nil {
+		r.undone = res.err
+	}
 	switch {
 	case res.err == nil && res.resumed:
 		r.tally.caughtUp++
@@ -354,9 +358,12 @@ func (r *publishing) report(took time.Duration) ExitCode {
 	case all && (r.failed == nil || r.closed || t.total > 0 && r.failed.code != ExitLocal):
 		r.log.say("%s", t.summary(took))
 		return ExitDone
-	case r.failed == nil:
+	case r.failed == nil && errors.Is(r.undone, mqtt.ErrSessionLost):
 		r.failed = &failure{ExitUnanswered, []string{
 			"the server has forgotten the session, and to send a QoS 2 message again could deliver it twice"}}
+	case r.failed == nil: // a message of QoS 0, of which there is only one attempt
+		r.failed = diagnose(r.undone, r.server)
+		r.failed.code = ExitUnanswered
 	case r.signalled, r.failed.code == ExitLocal, r.failed.code == ExitProtocol, all:
 	default:
 		r.failed.code = ExitUnanswered // A caller that reads 6 might think that all was acknowledged.

@@ -260,6 +260,15 @@ func TestSymptom3HangUpOnPublish(t *testing.T) {
 			t.Errorf("exit code %d", r.exit)
 		}
 	})
+	inCloud(t, aws.Config{}, func(t *testing.T, c *cloud) { // QoS 0 is never acknowledged: it is said while it happens, once
+		c.allow(mayConnect)
+		r := c.start(Publisher, "-t", "site/7", "-m", "x", "-q", "0", "-n", "3", "-i", "5")
+		r.ended(ExitDone)
+		why := "\n  no policy of the certificate allows iot:Publish on " + region + "topic/site/7\n" + next + "\n"
+		if n := strings.Count(c.plain(r.stderr.String()), why); n != 1 {
+			t.Errorf("it said so %d times:\n%s", n, r.stderr.String())
+		}
+	})
 	for args, want := range map[string]string{ // limits are found before anything is sent
 		"-t a/b/c/d/e/f/g/h/i":              `topic "a/b/c/d/e/f/g/h/i" has 8 slashes, want at most 7`,
 		"-q 2":                              "QoS 2, want 0 or 1",

@@ -35,10 +35,10 @@ func (c *Client) read(l *link) error {
 		if debt := c.session.ackDebt; err == nil && debt > maxDebt { // the writer waits for the server, perhaps
 			err = fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", debt)
 		}
-		woken := len(c.touched) > 0
+		woken := len(c.touched)+len(c.session.finished) > 0
 		r.pass()
 		if woken {
-			runtime.Gosched() // on one processor, who takes the messages has a turn before more are read: answers leave sooner
+			runtime.Gosched() // on one processor, whoever waited has a turn before more is read: what it sends leaves sooner
 		}
 		if errors.Is(err, packet.ErrTooLarge) {
 			err = r.tooLarge(h, err)

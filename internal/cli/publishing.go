@@ -358,12 +358,12 @@ func (r *publishing) report(took time.Duration) ExitCode {
 	case all && (r.failed == nil || r.closed || t.total > 0 && r.failed.code != ExitLocal):
 		r.log.say("%s", t.summary(took))
 		return ExitDone
-	case r.failed == nil && errors.Is(r.undone, mqtt.ErrSessionLost):
-		r.failed = &failure{ExitUnanswered, []string{
-			"the server has forgotten the session, and to send a QoS 2 message again could deliver it twice"}}
-	case r.failed == nil: // a message of QoS 0, of which there is only one attempt
+	case r.failed == nil && r.undone != nil && !errors.Is(r.undone, mqtt.ErrSessionLost): // QoS 0: there is only one attempt
 		r.failed = diagnose(r.undone, r.server)
 		r.failed.code = ExitUnanswered
+	case r.failed == nil:
+		r.failed = &failure{ExitUnanswered, []string{
+			"the server has forgotten the session, and to send a QoS 2 message again could deliver it twice"}}
 	case r.signalled, r.failed.code == ExitLocal, r.failed.code == ExitProtocol, all:
 	default:
 		r.failed.code = ExitUnanswered // A caller that reads 6 might think that all was acknowledged.

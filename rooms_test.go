@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"internal/cli":        {"iot", "mqtt", "mqtt/packet", "mqtt/dissect", "mqtt/filestore"},
 	"internal/testbroker": {"mqtt/packet", "mqtt/dissect"}, // a broker that shares the client's code would share its mistakes
 	"cmd":                 {"internal/cli", "internal/testbroker", "iot", "mqtt", "mqtt/packet", "mqtt/dissect", "mqtt/filestore"},
+	"internal/release":    {},
 	"internal/peers":      {"internal/testbroker", "iot", "mqtt", "mqtt/packet", "mqtt/dissect", "mqtt/filestore"},
 }
 

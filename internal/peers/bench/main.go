@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ const (
 func main() {
 	quick := flag.Bool("quick", false, "fewer cases and shorter turns: 45 seconds at most")
 	asJSON := flag.Bool("json", false, "print JSON, one object for each case and contestant")
+	from := flag.String("from", "", "measure nothing: print the tables of what -json has written to this `file`")
 	only := flag.String("only", "", "run only the cases whose section and name contain this `text`, such as \"receive\" or \"QoS 1\"")
 	clients := flag.String("clients", "", "measure only these beside the limit: a `list` such as \"iotwire,paho\"")
 	rounds := flag.Int("rounds", 0, "turns of each contestant in each case (default 7, with -quick 3)")
@@ -38,6 +40,13 @@ func main() {
 	case "work":
 		err = work(flag.Arg(0))
 	default:
+		if *from != "" {
+			b := new(bench)
+			if err = b.readJSON(*from); err == nil {
+				err = b.writeTable(os.Stdout)
+			}
+			break
+		}
 		b := &bench{quick: *quick, only: *only, rounds: *rounds, turn: *turn, dir: *dir}
 		if *clients != "" {
 			b.clients = append(strings.Split(*clients, ","), limit.name)
@@ -182,6 +191,9 @@ func (b *bench) compare(section, name string, j job, names ...string) {
 			})
 			r.CPUOfLimit = median(all, func(i int, x *result) float64 {
 				l := &results[limit.name][i]
+				if l.CPU == 0 { // not measured
+					return 0
+				}
 				return x.CPU.Seconds() / float64(x.Messages) / (l.CPU.Seconds() / float64(l.Messages))
 			})
 		}
@@ -354,6 +366,24 @@ func (b *bench) durables() {
 	}
 	for _, count := range counts {
 		b.compare("durable", fmt.Sprintf("QoS 1, 256 B, %d publishers", count), job{What: "durable", QoS: 1, Size: 256, Count: count}, limit.name, ours.name)
+	}
+}
+
+// readJSON reads what writeJSON wrote.
+func (b *bench) readJSON(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for in := json.NewDecoder(f); ; {
+		var r row
+		if err := in.Decode(&r); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		b.rows = append(b.rows, r)
 	}
 }
 

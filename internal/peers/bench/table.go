@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 )
@@ -101,7 +100,7 @@ func writeSection(w io.Writer, rows []row) error {
 			}
 		}
 		ratio := func(v float64) string {
-			if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+			if v == 0 {
 				return ""
 			}
 			return fmt.Sprintf("%.2f", v)

@@ -151,6 +151,7 @@ func (c *cursor) surplus(flags byte) {
 	c.p.broken(c.at, rules, "%s after the last field that the Connect Flags announce", count(c.left(), "byte"))
 }
 
+//go:noinline
 func seconds(d time.Duration) string {
 	return fmt.Sprintf("%g s", d.Seconds())
 }

@@ -2,7 +2,6 @@ package dissect
 
 import (
 	"bytes"
-	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -95,6 +94,8 @@ func (c *PageConnection) Close(unanswered string) {
 }
 
 // ends says who speaks with whom.
+//
+//go:noinline
 func (c *PageConnection) ends() string {
 	from, to := c.from, c.to
 	if from == "" {
@@ -108,18 +109,13 @@ func (c *PageConnection) ends() string {
 
 // clip leaves of a packet what a page shows, and lets go of the rest.
 func (p *Packet) clip() {
-	if len(p.Fields) > pageFields {
-		p.Fields = slices.Clone(p.Fields[:pageFields])
-	}
-	if len(p.Findings) > pageFields {
-		p.Findings = slices.Clone(p.Findings[:pageFields])
-	}
+	p.Fields = append([]Field(nil), p.Fields[:min(len(p.Fields), pageFields)]...)
+	p.Findings = append([]Finding(nil), p.Findings[:min(len(p.Findings), pageFields)]...)
 	p.said.topic, p.said.payload, p.said.filters, p.said.codes = nil, nil, nil, nil
 	if len(p.Bytes) <= pageBytes {
 		return
 	}
 	p.Bytes = bytes.Clone(p.Bytes[:pageBytes])
-	p.Fields = slices.Clone(p.Fields)
 	for i := range p.Fields {
 		if f := &p.Fields[i]; f.Data != nil {
 			f.Data = p.Bytes[min(f.Offset, pageBytes):min(f.Offset+f.Length, pageBytes)]
@@ -132,11 +128,13 @@ func (pg *Page) kept() []pageEntry {
 	if len(pg.entries) < PagePackets {
 		return pg.entries
 	}
-	last := pg.entries[pageHead:]
-	return slices.Concat(pg.entries[:pageHead], last[pg.tail:], last[:pg.tail])
+	head, last := pg.entries[:pageHead:pageHead], pg.entries[pageHead:]
+	return append(append(head, last[pg.tail:]...), last[:pg.tail]...)
 }
 
 // shorten cuts a text that is too long.
+//
+//go:noinline
 func shorten(s string, limit int) string {
 	if len(s) <= limit {
 		return s

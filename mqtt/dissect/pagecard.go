@@ -127,15 +127,10 @@ func (w *pageWriter) run(p *Packet, f *Field) {
 	if len(raw) > pageRun {
 		raw = raw[:pageRun*3/4]
 	}
-	for i, c := range raw {
-		if i > 0 {
-			w.b = append(w.b, ' ')
-		}
-		if f.Secret && !w.layout.ShowSecrets {
-			w.b = append(w.b, "**"...)
-			continue
-		}
-		w.b = fmt.Appendf(w.b, "%02x", c)
+	if f.Secret && !w.layout.ShowSecrets {
+		w.add(strings.Repeat("** ", len(raw)))
+	} else {
+		w.b = fmt.Appendf(w.b, "% x", raw)
 	}
 	if len(raw) < f.Length {
 		w.add(" <i>… {}</i>", count(f.Length-len(raw), "byte"))

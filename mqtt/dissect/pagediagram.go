@@ -1,7 +1,7 @@
 package dissect
 
 import (
-	"strconv"
+	"fmt"
 	"time"
 )
 
@@ -251,38 +251,31 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 	if end <= 0 || len(sent) == 0 {
 		return
 	}
-	x := func(t time.Duration) string {
-		return strconv.FormatFloat(16+82*float64(t)/float64(end), 'f', 2, 64) + "%"
-	}
-	rows := 1
+	x := func(t time.Duration) string { return fmt.Sprintf("%.2f%%", 16+82*float64(t)/float64(end)) }
+	var flows []chain
 	for _, one := range all {
-		if one[0].PageConnection == c && one[0].packet.said.hasID && rows < 40 {
-			rows++
+		if one[0].PageConnection == c && one[0].packet.said.hasID && len(flows) < 40 {
+			flows = append(flows, one)
 		}
 	}
-	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", digits(rows*20+24))
+	bottom := len(flows)*20 + 38
+	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", digits(bottom+6))
 	w.text("", "0", 15, "client sends")
 	w.line("life", "16%", "98%", 11, 11)
 	for _, e := range sent {
 		w.line("tick", x(e.packet.Time), x(e.packet.Time), 4, 18)
 	}
-	row := 1
-	for _, one := range all {
-		e := one[0]
-		if e.PageConnection != c || !e.packet.said.hasID || row >= rows {
-			continue
+	for row, one := range flows {
+		e, last := one[0], end
+		if one.ended() {
+			last = one[len(one)-1].packet.Time
 		}
-		last := one[len(one)-1].packet.Time
-		if !one.ended() {
-			last = end
-		}
-		y := row*20 + 11
+		y := row*20 + 31
 		w.text("", "0", y+4, arrow(e.packet.Direction)+" id "+digits(int(e.packet.said.id)))
 		w.line("bar "+e.packet.side(), x(e.packet.Time), x(last), y, y)
-		row++
 	}
-	w.text("", "16%", rows*20+18, "0")
-	w.text("end", "98%", rows*20+18, span(end))
+	w.text("", "16%", bottom, "0")
+	w.text("end", "98%", bottom, span(end))
 	w.add("</svg>\n")
 	if promise > 0 {
 		w.add("<p>The longest silence of the client was {}; its Keep Alive allows {}, and the server waits {}.</p>\n", span(silence), seconds(promise), seconds(promise*3/2))

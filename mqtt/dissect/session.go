@@ -108,6 +108,8 @@ func (p *Packet) endless() bool {
 }
 
 // undecodable is a packet of bytes that come after the last one that could be told from its successor.
+//
+//go:noinline
 func undecodable(b []byte, d Direction) Packet {
 	return Packet{Direction: d, Bytes: b, NotMQTT: true,
 		Fields: []Field{{Length: len(b), Mask: 0xff, Name: "undecoded", Kind: Undecoded, Data: b,

@@ -31,6 +31,8 @@ var sentences = [...]struct{ name, text string }{
 }
 
 // sentence is the one about fields with this name, or "".
+//
+//go:noinline
 func sentence(name string) string {
 	for _, s := range sentences {
 		if s.name == name {

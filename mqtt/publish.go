@@ -190,10 +190,10 @@ func (c *Client) newFlow() *flow {
 	return newFlow()
 }
 
-// freeFlow lets a flow that was delivered be used again: as many as can wait and be in flight, and of their buffers as
-// much as may wait.
+// freeFlow lets a flow that was delivered be used again: as many as can wait and be in flight, and of their buffers twice
+// as much as may wait.
 func (c *Client) freeFlow(f *flow) {
-	if c.freeBytes+cap(f.packet) > c.cfg.Queue.Bytes {
+	if c.freeBytes/2+cap(f.packet)/2 > c.cfg.Queue.Bytes {
 		f.packet = nil
 	}
 	packet, signal, gen := f.packet[:0], f.signal, f.gen+1

@@ -79,7 +79,7 @@ var varies = []struct {
 	{regexp.MustCompile(`\+\d+\.\d{3}\b`), "+TIME"},
 	{regexp.MustCompile(`connection lost: .*; reconnecting`), "connection lost: REASON; reconnecting"},
 	{regexp.MustCompile(`(mqtt|iot|internal)/\S+\.go: .*`), "FILE"}, // where code is: cmd/dissect keeps that true
-	{regexp.MustCompile(` {2,}|─+`), " "}, // columns move with what stands in them
+	{regexp.MustCompile(` {2,}|─+`), " "},                           // columns move with what stands in them
 }
 
 // same is lines with what varies made the same. Packet identifiers, which begin anywhere in a session that goes on, are

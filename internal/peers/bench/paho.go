@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"net/url"
-	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
@@ -59,7 +58,7 @@ func (p *pahoClient) close() {
 	if p.job.What == "receive" {
 		go func() { p.got <- 1 << 60 }() // the handler may be waiting
 	}
-	p.Disconnect(uint(time.Millisecond / time.Millisecond))
+	p.Disconnect(1) // millisecond
 }
 
 func (p *pahoClient) publish(n int) error {

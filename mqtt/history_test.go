@@ -30,7 +30,10 @@ func history(rt *rapid.T) {
 	defer w.close()
 	rt.Repeat(map[string]func(*rapid.T){
 		"publish": w.publish,
+		"call":    w.call,
 		"inbound": w.inbound,
+		"rewind":  w.rewind,
+		"break":   w.breakDisk,
 		"network": w.network,
 		"sleep": func(rt *rapid.T) {
 			time.Sleep(time.Duration(rapid.Int64Range(1, int64(2*time.Minute)).Draw(rt, "sleep")))
@@ -64,7 +67,9 @@ type world struct {
 	client *running
 	sub    *Subscription
 	loop   chan struct{}
-	number int // of the latest message
+	number int    // of the latest message
+	first  uint16 // where a client's identifiers begin
+	calls  sync.WaitGroup
 }
 
 func newWorld(rt *rapid.T) *world {
@@ -72,8 +77,10 @@ func newWorld(rt *rapid.T) *world {
 	w.broker = testbroker.New(testbroker.Config{Observe: w.judge.observe, Inflight: 5, QueueMessages: 1 << 20})
 	if rapid.Bool().Draw(rt, "durable") {
 		w.disk = newDisk()
-		w.disk.delay = time.Duration(rapid.IntRange(0, 1).Draw(rt, "fsync")) * time.Millisecond
+		w.disk.delay = rapid.SampledFrom([]time.Duration{0, time.Millisecond, 2 * time.Second}).Draw(rt, "fsync")
+		w.judge.durable = true
 	}
+	w.first = uint16(rapid.SampledFrom([]int{0, 65530}).Draw(rt, "first identifier"))
 	w.config = Config{
 		ClientID:  "c",
 		Dial:      w.dial,
@@ -104,6 +111,7 @@ func (w *world) start() {
 		panic(err)
 	}
 	c.session.lastID = 0 // with a store it begins anywhere
+	c.session.lastID = w.first
 	w.judge.newLife()
 	if w.sub, err = c.Subscribe("in", QoS2); err != nil {
 		panic(err)
@@ -130,7 +138,7 @@ func (w *world) start() {
 // handle is the program's loop body. It keeps some messages back.
 func (w *world) handle(m *Message) {
 	w.judge.delivered(string(m.Payload))
-	if m.QoS > 0 && len(m.Payload)%3 == 0 {
+	if m.QoS > 0 && len(m.Payload)%3 == 0 || string(m.Payload) == equal && w.judge.odd() {
 		m.Hold()
 		w.mu.Lock()
 		w.held = append(w.held, m.Clone())
@@ -162,6 +170,7 @@ func (w *world) dial(ctx context.Context) (net.Conn, error) {
 	}
 	client, server := testbroker.NewPipe(1 << 16)
 	w.conns = append(w.conns, client)
+	w.judge.dialed()
 	if w.relay != nil {
 		near := server
 		var far *testbroker.Conn
@@ -244,11 +253,63 @@ func (w *world) publish(rt *rapid.T) {
 	}
 }
 
+// call is Publish with a context that ends: it runs beside what comes next.
+func (w *world) call(rt *rapid.T) {
+	for range rapid.IntRange(1, 4).Draw(rt, "messages") {
+		q := QoS(rapid.IntRange(1, 2).Draw(rt, "qos"))
+		w.number++
+		m := Message{Topic: "out", QoS: q, Payload: fmt.Appendf(nil, "out-%d-%d", q, w.number)}
+		patience := time.Duration(rapid.Int64Range(1, int64(20*time.Second)).Draw(rt, "patience"))
+		w.judge.publishing(string(m.Payload), q)
+		c := w.client
+		w.calls.Go(func() {
+			ctx, cancel := context.WithTimeout(background, patience)
+			defer cancel()
+			w.judge.published(string(m.Payload), c.Publish(ctx, m))
+		})
+		synctest.Wait() // the order of the calls is that of the messages
+	}
+}
+
+// rewind has the client's identifiers go round: the next is the first that is free. A relay that repeats acknowledgements
+// would confirm other messages then, and no client could know.
+func (w *world) rewind(rt *rapid.T) {
+	if w.relay != nil {
+		rt.Skip("there is a relay")
+	}
+	w.client.mu.Lock()
+	defer w.client.mu.Unlock()
+	w.client.session.lastID = w.first
+}
+
+// breakDisk has the disk fail while it stores messages, and keep some of what it was given. Then the process ends, and
+// the next one finds that.
+func (w *world) breakDisk(rt *rapid.T) {
+	if w.disk == nil {
+		rt.Skip("there is no disk")
+	}
+	kept := rapid.SliceOfN(rapid.Bool(), 8, 8).Draw(rt, "kept")
+	w.mu.Lock()
+	w.down = true
+	for _, c := range w.conns {
+		c.Reset(errors.New("reset by the test"))
+	}
+	w.mu.Unlock()
+	synctest.Wait()
+	w.judge.breaking()
+	w.disk.breaks(kept)
+	w.publish(rt)
+	w.crash(rt)
+}
+
 func (w *world) inbound(rt *rapid.T) {
 	for range rapid.IntRange(1, 8).Draw(rt, "messages") {
 		q := QoS(rapid.IntRange(1, 2).Draw(rt, "qos"))
 		w.number++
 		payload := fmt.Sprintf("in-%d-%d", q, w.number)
+		if q == QoS2 && rapid.Bool().Draw(rt, "equal") {
+			payload = equal
+		}
 		w.judge.routing(payload)
 		if err := w.broker.Publish("in", []byte(payload), q, false); err != nil {
 			rt.Fatal(err)
@@ -331,6 +392,7 @@ func (w *world) crash(*rapid.T) {
 	w.client.cancel()
 	<-w.client.ended
 	<-w.loop
+	w.calls.Wait()
 	w.mu.Lock()
 	w.down, w.held = false, nil
 	w.mu.Unlock()
@@ -365,6 +427,7 @@ func (w *world) close() {
 	w.client.cancel()
 	<-w.client.ended
 	<-w.loop
+	w.calls.Wait()
 	w.broker.Close()
 }
 
@@ -383,7 +446,13 @@ func (w *world) check(rt *rapid.T) {
 	if writable < 0 {
 		rt.Fatalf("%d bytes may be written", writable)
 	}
-	if s.Inflight > w.config.Inflight {
+	ends := 0 // of QoS 2 exchanges, that an earlier process left: they have to be sent whatever the limit is
+	for _, r := range w.client.Resumed() {
+		if r.Topic == "" {
+			ends++
+		}
+	}
+	if s.Inflight > w.config.Inflight+ends {
 		rt.Fatalf("%d in flight, limit %d", s.Inflight, w.config.Inflight)
 	}
 }

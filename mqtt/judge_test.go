@@ -13,11 +13,15 @@ import (
 )
 
 // judge watches a client and the packets that its broker sees, and knows the rules of delivery. It shares nothing with
-// the session that it judges. All payloads are different, so that each names its message.
+// the session that it judges. All payloads are different, so that each names its message, but for one: see inboundRules.
 type judge struct {
+	inboundRules
+
 	mu      sync.Mutex
 	resends bool // Config.Resend is on
 	relayed bool // a relay stands between client and broker, and changes what either gets: see relay
+	durable bool // there is a store
+	faulty  bool // and it has failed
 	failed  error
 	lines   []string
 
@@ -65,6 +69,7 @@ type outbound struct {
 	told       bool // outcome is known
 	crashed    bool // accepted by a process that was killed: the next one owes it, if it has a store
 	forgiven   bool // the process died without a store
+	waiting    bool // Publish has not returned: it may not be accepted yet
 }
 
 type sighting struct {
@@ -78,6 +83,8 @@ type owed struct {
 	id      uint16
 	qos     QoS
 	payload string
+	dup     bool
+	granted bool // SUBACK came before it
 }
 
 type inboundMessage struct {
@@ -85,11 +92,14 @@ type inboundMessage struct {
 	counted     bool           // the session had its subscription when it was routed
 	delivered   map[[2]int]int // how often, by life and epoch
 	times       int
+	recced      bool // PUBREC was sent
 	returned    bool
 }
 
 func newJudge() *judge {
 	return &judge{
+		inboundRules: newInboundRules(),
+
 		sent:      map[string]*outbound{},
 		holding:   map[uint16]bool{},
 		stale:     map[uint16]bool{},
@@ -139,56 +149,8 @@ func (j *judge) newLife() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.life++
+	j.faulty = false
 	j.note("life %d", j.life)
-}
-
-func (j *judge) submitting(payload string, q QoS) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.order++
-	j.sent[payload] = &outbound{qos: q, number: j.order, life: j.life, connection: j.connection}
-}
-
-func (j *judge) submitted(payload string, d Delivery, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	m := j.sent[payload]
-	j.note("submit %s: %v", payload, err)
-	if err == nil {
-		m.delivery = d
-		return
-	}
-	if !errors.Is(err, ErrNotSent) {
-		j.failf("Submit of %s: %v, want ErrNotSent", payload, err)
-	}
-	m.told, m.outcome = true, err
-}
-
-// look asks whether a message has ended, and whether that is true.
-func (j *judge) look(payload string, m *outbound) {
-	if m.told || m.crashed || m.delivery.f == nil {
-		return
-	}
-	err := m.delivery.Err()
-	if err == ErrPending {
-		return
-	}
-	m.told, m.outcome = true, err
-	j.note("outcome %s: %v", payload, err)
-	switch {
-	case err == nil:
-		if j.owned[payload] == 0 && m.qos > 0 { // rule 16
-			j.failf("%s: confirmed, but the broker never had it", payload)
-		}
-	case errors.Is(err, ErrNotSent) == errors.Is(err, ErrUnconfirmed):
-		j.failf("%s: %v matches not exactly one of ErrNotSent and ErrUnconfirmed", payload, err)
-	case errors.Is(err, ErrNotSent) && j.owned[payload] > 0:
-		j.failf("%s: ErrNotSent, but the broker has it", payload)
-	case m.qos == QoS1:
-		j.failf("%s: a QoS 1 message failed: %v", payload, err) // rule 15
-	case m.qos == QoS2 && !errors.Is(err, ErrSessionLost):
-		j.failf("%s: a QoS 2 message failed: %v", payload, err)
-	}
 }
 
 // crashed says that the process was killed. What it had not been told is now for the next one to do.
@@ -196,6 +158,7 @@ func (j *judge) crashed(durable bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.note("crash")
+	j.crashedInbound(durable)
 	if !durable { // the next process cannot know these
 		for id := range j.holding {
 			j.stale[id] = true
@@ -205,7 +168,7 @@ func (j *judge) crashed(durable bool) {
 		j.look(payload, m)
 		if !m.told {
 			m.crashed = true
-			m.forgiven = !durable || m.qos == 0
+			m.forgiven = m.forgiven || !durable || m.qos == 0 || m.waiting
 		}
 	}
 }
@@ -229,12 +192,17 @@ func (j *judge) lost() {
 	clear(j.byID)
 	clear(j.sightings)
 	clear(j.current)
+	clear(j.using)
+	j.knows = false
 }
 
 func (j *judge) routing(payload string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.note("route %s", payload)
+	if payload == equal {
+		return
+	}
 	j.routed[payload] = &inboundMessage{epoch: j.epoch, life: j.life, counted: j.subscribed, delivered: map[[2]int]int{}}
 }
 
@@ -242,6 +210,11 @@ func (j *judge) delivered(payload string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.note("handler got %s", payload)
+	j.inOrder(payload)
+	if payload == equal {
+		j.deliveredEqual()
+		return
+	}
 	m := j.routed[payload]
 	if m == nil {
 		j.failf("%q was delivered, but never sent", payload) // rule 18
@@ -250,14 +223,20 @@ func (j *judge) delivered(payload string) {
 	m.times++
 	key := [2]int{j.life, j.epoch}
 	m.delivered[key]++
-	if strings.HasPrefix(payload, "in-2") && m.delivered[key] > 1 { // rule 20
+	if qos2(payload) && m.delivered[key] > 1 { // rule 20
 		j.failf("%s: QoS 2, delivered twice", payload)
+	}
+	if qos2(payload) && m.recced && j.durable && m.epoch == j.epoch { // a later process knows it too
+		j.failf("%s: QoS 2, delivered again after PUBREC", payload)
 	}
 }
 
 func (j *judge) returned(payload string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if payload == equal {
+		j.retEqual++
+	}
 	if m := j.routed[payload]; m != nil {
 		m.returned = true
 	}
@@ -278,6 +257,7 @@ func (j *judge) observe(e testbroker.Event) {
 			j.note("%d < %s", e.Connection, describe2(e))
 		}
 		j.brokerSent(e)
+		j.serverUses(e)
 		if !j.relayed {
 			j.clientGot(e)
 		}
@@ -289,6 +269,7 @@ func (j *judge) observe(e testbroker.Event) {
 			j.clientSent(e)
 		}
 		j.brokerGot(e)
+		j.serverUses(e)
 	}
 }
 
@@ -354,10 +335,15 @@ func (j *judge) clientGot(e testbroker.Event) {
 	switch e.Header.Type {
 	case packet.CONNACK:
 		j.acked = true
+		j.present, j.granting = e.Body[0] == 1, false
+		j.knows = j.knows && j.present
+	case packet.SUBACK:
+		j.granting = true
 	case packet.PUBLISH:
 		p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
+		j.came(string(p.Payload))
 		if p.QoS > 0 {
-			j.owes = append(j.owes, owed{p.ID, p.QoS, string(p.Payload)})
+			j.owes = append(j.owes, owed{p.ID, p.QoS, string(p.Payload), p.Dup, j.granting})
 		}
 	case packet.PUBREC:
 		if s := j.current[identifierOf(e)]; s != nil && !s.completed { // else a copy that came late
@@ -391,9 +377,12 @@ func (j *judge) clientSent(e testbroker.Event) {
 	if j.acked {
 		j.begun = 0
 	}
+	j.acted = j.acted || e.Header.Type != packet.CONNECT
 	switch e.Header.Type {
 	case packet.DISCONNECT:
 		j.over = true
+	case packet.SUBSCRIBE:
+		j.asks(e)
 	case packet.PUBLISH:
 		j.clientPublished(e)
 	case packet.PUBREL:
@@ -436,7 +425,7 @@ func (j *judge) clientPublished(e testbroker.Event) {
 	}
 	s := j.sightings[payload]
 	if s == nil {
-		if p.Dup && m.connection == e.Connection { // rule 4
+		if p.Dup && (m.connection == e.Connection || !j.present) { // rule 4
 			j.failf("%s: DUP 1 on the first attempt", payload)
 		}
 		s = &sighting{id: p.ID, body: string(e.Body)}
@@ -506,11 +495,17 @@ func (j *judge) answered(e testbroker.Event) {
 	}
 	o := j.owes[0]
 	j.owes = j.owes[1:]
+	j.knows = j.knows || o.granted
+	if o.payload == equal {
+		j.answeredEqual(id, o.dup)
+	}
 	if (o.qos == QoS1) != (e.Header.Type == packet.PUBACK) {
 		j.failf("%v %d for a message of QoS %d", e.Header.Type, id, o.qos)
 	}
 	if m := j.routed[o.payload]; m != nil && !m.returned { // rules 10 and 21
 		j.failf("%v %d before the handler of %s returned", e.Header.Type, id, o.payload)
+	} else if m != nil {
+		m.recced = true
 	}
 }
 
@@ -525,6 +520,12 @@ func (j *judge) end() {
 		case m.crashed:
 			if m.qos == QoS1 && j.owned[payload] == 0 { // rules 15 and 31
 				j.failf("%s: accepted by a process that was killed, and lost", payload)
+			}
+		case m.waiting:
+			j.failf("%s: Publish has not returned", payload)
+		case m.delivery.f == nil && !m.told:
+			if m.qos == QoS1 && j.owned[payload] == 0 { // rule 15: Publish did not wait, the session goes on
+				j.failf("%s: Publish said that it goes on, and it did not", payload)
 			}
 		case m.delivery.f != nil && !m.told:
 			j.failf("%s: neither done nor failed", payload)

@@ -24,8 +24,19 @@ type disk struct {
 	lazy    []Key // deletes that a crash undoes
 	delay   time.Duration
 	fail    func(records []Record) error
+	kept    []bool // not nil: Put fails, and keeps of its records those that this says
+	broken  bool   // it did, and so does everything that comes later
 	puts    int
 	closed  bool
+}
+
+var errDisk = errors.New("input/output error")
+
+// breaks has the next Put fail, and everything after it.
+func (d *disk) breaks(kept []bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept = kept
 }
 
 func newDisk() *disk { return &disk{durable: map[Key][]byte{}} }
@@ -52,6 +63,18 @@ func (d *disk) Put(records ...Record) error {
 			return err
 		}
 	}
+	if d.broken {
+		return errDisk
+	}
+	if d.kept != nil { // some of the records, and no delete: they are not durable before all records are
+		d.broken = true
+		for i, r := range records {
+			if d.kept[i%len(d.kept)] {
+				d.durable[r.Key] = slices.Clone(r.Data)
+			}
+		}
+		return errDisk
+	}
 	d.puts++
 	for _, k := range d.lazy {
 		delete(d.durable, k)
@@ -66,6 +89,9 @@ func (d *disk) Put(records ...Record) error {
 func (d *disk) Delete(keys ...Key) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.broken {
+		return errDisk
+	}
 	d.lazy = append(d.lazy, keys...)
 	return nil
 }

@@ -283,7 +283,7 @@ func (w *world) rewind(rt *rapid.T) {
 }
 
 // breakDisk has the disk fail while it stores messages, and keep some of what it was given. Then the process ends, and
-// the next one finds that.
+// the next one finds that. It happens between two connections.
 func (w *world) breakDisk(rt *rapid.T) {
 	if w.disk == nil {
 		rt.Skip("there is no disk")
@@ -296,6 +296,9 @@ func (w *world) breakDisk(rt *rapid.T) {
 	}
 	w.mu.Unlock()
 	synctest.Wait()
+	if w.client.Stats().Online { // its reader waits for room
+		return
+	}
 	w.judge.breaking()
 	w.disk.breaks(kept)
 	w.publish(rt)

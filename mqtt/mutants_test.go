@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,7 +10,7 @@ import (
 	"testing"
 )
 
-var mutants = flag.Bool("mutants", false, "break the session in many ways, and see that the histories notice each")
+var mutants = flag.Bool("mutants", false, "break the session in many ways, and see that the tests notice each")
 
 // mutant is a deliberate mistake: in file, the text old becomes new.
 type mutant struct{ name, file, old, new string }
@@ -46,11 +47,29 @@ var sessionMutants = []mutant{
 	{"message not stored", "journal.go", "	return Record{Key{kindMessage, f.seq}, ", "	return Record{Key{99, f.seq}, "},
 	{"CONNECT before it is noted", "journal.go", "	s.put(Key{kindConnecting, 0})\n", ""},
 	{"no doubt after a lost CONNACK", "journal.go", "	if s.asked {\n", "	if false {\n"},
+	{"a commit of an earlier connection", "commit.go", "held && s.conn == conn", "held && s.conn+conn > 0"},
+	{"UNSUBSCRIBE before it is noted", "journal.go", "		w.known = false\n		s.remove(", "		w.known = false\n		s.removeLater("},
+	{"PUBRECs without an order of their own", "journal.go", "		s.seq++\n		f.seq = s.seq\n		s.put(Key{kindReleased", "		s.put(Key{kindReleased"},
+	{"the order of PUBRECs begins again", "journal.go", "		s.seq = max(s.seq, r.Key.N>>16)\n", ""},
+	{"PUBREL again without bound", "session.go", "		f.copies++\n		f.at = s.now\n		s.out, _ = packet.AppendPubrel", "		f.at = s.now\n		s.out, _ = packet.AppendPubrel"},
+	{"a second PUBREC is no copy", "session.go", "		f.copies = max(f.copies, 2)\n", ""},
+	{"no quarantine", "session.go", "	if f.conn == s.conn && f.copies > 1 {\n", "	if false {\n"},
+	{"two suspects at a time", "session.go", "		window = 1\n", "		window = 2\n"},
+	{"the last of several is blamed", "session.go", "		if n > 1 {\n			return\n		}\n", ""},
+	{"PUBCOMP before the identifier is free", "arrival.go", "		s.remove(Key{kindReceived", "		s.removeLater(Key{kindReceived"},
+	{"doubt changes nothing", "arrival.go", "(dup || !s.doubt)", "true"},
+	{"received, and not stored", "arrival.go", "		s.put(Key{kindReceived, pair(uint64(sum), id)})\n", ""},
+	{"a failed delete is ignored", "commit.go", "			err = store.Delete(deletes...)", "			store.Delete(deletes...)"},
+	{"a refused CONNECT leaves doubt", "client.go", "		c.session.asked = false // no session was begun\n", ""},
+	{"free the identifier on time-out", "publish.go", "		f.owned = false // nobody", "		c.session.flows.delete(f.id)\n		f.owned = false // nobody"},
+	{"DUP after the session was lost", "session.go", "		f.written = false // [MQTT-4.3.2-1]", "		// [MQTT-4.3.2-1]"},
+	{"no directory sync", "filestore/rewrite.go", "s.system.syncDir(s.dir)", "error(nil)"},
+	{"no directory sync for a new file", "filestore/load.go", "s.system.syncDir(s.dir)", "error(nil)"},
 	{"may have been sent, forgotten", "journal.go", "		f.written = f.written || f.seq <= s.mark\n", "		f.written = false\n"},
 }
 
-// TestMutants checks the judge: each of the mistakes above has to be noticed by the histories. It takes minutes, so it
-// runs with -mutants only.
+// TestMutants checks the tests: each of the mistakes above has to be noticed, by the random histories if they can, else
+// by a test of that one rule. It says by which. It takes minutes, so it runs with -mutants only.
 func TestMutants(t *testing.T) {
 	if !*mutants {
 		t.Skip("takes minutes: run with -mutants")
@@ -73,16 +92,48 @@ func TestMutants(t *testing.T) {
 			if err := os.WriteFile(path, []byte(strings.Replace(string(good), m.old, m.new, 1)), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			test := exec.Command("go", "test", "-vet=off", "-timeout=100s", "./mqtt",
-				"-run=^(TestHistories|TestStored|TestMQTT_|TestSessionPresent)", "-rapid.checks=3000", "-rapid.nofailfile", "-rapid.shrinktime=1s")
-			test.Dir = dir
-			out, err := test.CombinedOutput()
-			if err == nil {
-				t.Fatal("nobody noticed")
+			for _, tests := range [][]string{
+				{"-run=^(TestHistories|TestSession)$", "-rapid.checks=1500", "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+				{"-skip=^(TestHistories|TestSession|TestMutants|TestConformance|TestKilled.*|TestSoak|TestYear|TestCut.*|TestHostile.*|TestEveryNth.*|TestOneByte.*)$"},
+			} {
+				if pkg := filepath.Dir(m.file); pkg != "." && tests[0][:4] == "-run" {
+					continue // there are no histories
+				}
+				by, broken := noticed(dir, "./"+filepath.ToSlash(filepath.Join("mqtt", filepath.Dir(m.file))), tests)
+				if broken != "" {
+					t.Fatal(broken)
+				}
+				if by != "" {
+					t.Log("noticed by", by)
+					return
+				}
 			}
-			if strings.Contains(string(out), "[build failed]") {
-				t.Fatalf("the mistake does not compile:\n%s", out)
-			}
+			t.Fatal("nobody noticed")
 		})
 	}
+}
+
+// noticed runs tests of a package, and returns which of them failed, or why they could not run.
+func noticed(dir, pkg string, tests []string) (by, broken string) {
+	test := exec.Command("go", append([]string{"test", "-vet=off", "-failfast", "-timeout=60s", pkg}, tests...)...)
+	test.Dir = dir
+	out, err := test.CombinedOutput()
+	if err == nil {
+		return "", ""
+	}
+	if strings.Contains(string(out), "[build failed]") || strings.Contains(string(out), "[setup failed]") {
+		return "", fmt.Sprintf("the mistake does not compile:\n%s", out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if name, ok := strings.CutPrefix(line, "--- FAIL: "); ok {
+			return strings.Fields(name)[0], ""
+		}
+		if strings.HasPrefix(line, "panic: ") {
+			by = "a " + strings.TrimSpace(line)
+		}
+	}
+	if by == "" {
+		broken = fmt.Sprintf("the tests failed without a word:\n%s", out)
+	}
+	return by, broken
 }

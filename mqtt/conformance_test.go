@@ -55,7 +55,7 @@ func readStatements(t *testing.T) (all []statement) {
 	return all
 }
 
-// findTests returns where the tests of these directories are, by name.
+// findTests returns where the tests of these directories are, by name. One that cannot fail does not count.
 func findTests(t *testing.T, directories ...string) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -70,13 +70,66 @@ func findTests(t *testing.T, directories ...string) map[string][]string {
 				t.Fatal(err)
 			}
 			for _, d := range file.Decls {
-				if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "TestMQTT_") {
+				if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "TestMQTT_") && checks(f) {
 					found[f.Name.Name] = append(found[f.Name.Name], filepath.ToSlash(name))
 				}
 			}
 		}
 	}
 	return found
+}
+
+// checks reports whether a test can fail: whether it hands its *testing.T to something, or has it say that it failed, and
+// does not skip.
+func checks(test *ast.FuncDecl) bool {
+	can := false
+	ast.Inspect(test.Body, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		for _, a := range call.Args {
+			if name, ok := a.(*ast.Ident); ok && name.Name == "t" {
+				can = true
+			}
+		}
+		if method, ok := call.Fun.(*ast.SelectorExpr); ok {
+			switch method.Sel.Name {
+			case "Error", "Errorf", "Fatal", "Fatalf":
+				can = true
+			}
+		}
+		return true
+	})
+	for _, s := range test.Body.List { // skipped whatever happens
+		if x, ok := s.(*ast.ExprStmt); ok {
+			if call, ok := x.X.(*ast.CallExpr); ok {
+				if method, ok := call.Fun.(*ast.SelectorExpr); ok && strings.HasPrefix(method.Sel.Name, "Skip") {
+					return false
+				}
+			}
+		}
+	}
+	return can
+}
+
+func TestEmptyTestDoesNotCount(t *testing.T) {
+	for body, want := range map[string]bool{
+		"":                          false,
+		`t.Log("1")`:                false,
+		`t.Skip(); t.Fatal("1")`:    false,
+		`t.Error("1")`:              true,
+		"bubble(t, nil)":            true,
+		"for range 2 { t.Fatal() }": true,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "x_test.go", "package x\nfunc TestMQTT_1(t *testing.T) {"+body+"\n}", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := checks(file.Decls[0].(*ast.FuncDecl)); got != want {
+			t.Errorf("a test of %q counts: %v", body, got)
+		}
+	}
 }
 
 // TestConformance holds CONFORMANCE.md against the table of statements and the tests that there are. With -update it

@@ -413,12 +413,13 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// awaitBodies waits until no message loop's body runs.
+// awaitBodies waits until no message loop's body runs, and until no answer of theirs waits for its record any more.
 func (c *Client) awaitBodies(ctx context.Context) error {
 	patience, stop := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer stop()
 	err := c.await(patience, func() (bool, error) {
-		return c.over != nil || c.bodies.Load() == 0 && c.session.open() == 0 && c.stats.Held == 0, nil
+		s := c.session
+		return c.over != nil || c.bodies.Load() == 0 && s.open() == 0 && c.stats.Held == 0 && !(s.durable && s.journal.holds()), nil
 	})
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w: a message loop's body has not ended in %v", ErrTimeout, c.cfg.Timeout)

@@ -97,7 +97,13 @@ func (d *disk) Delete(keys ...Key) error {
 }
 
 func (d *disk) Reset() error { clear(d.durable); d.lazy = nil; return nil }
-func (d *disk) Close() error { d.closed = true; return nil }
+
+func (d *disk) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	return nil
+}
 
 // crash returns the disk as a later process finds it.
 func (d *disk) crash() *disk {

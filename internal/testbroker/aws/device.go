@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"iotwire/internal/testbroker/policy"
@@ -52,52 +54,100 @@ func certificateID(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// readDevice reads a folder, whose files are named in errors as the registry names it.
-func readDevice(root, folder string, files []string) (*device, error) {
-	d := &device{folder: folder}
-	read := func(name string) ([]byte, string, error) {
-		name = filepath.Join(folder, name)
-		text, err := os.ReadFile(filepath.Join(root, name))
-		return text, name, err
+// maxFileSize is the most bytes of a file in the registry. The longest policy has half of it.
+const maxFileSize = 1 << 20
+
+// value reads a file, whose name in errors is that in the registry: a *x509.Certificate, a *policy.Document or a thing.
+func (e entry) value(root, folder string) (any, error) {
+	if e.err != nil {
+		return nil, e.err
 	}
-	d.thing = thing{Status: active}
+	name := filepath.Join(folder, e.name)
+	f, err := os.Open(filepath.Join(root, name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFileSize {
+		return nil, fmt.Errorf("%s has more than %d bytes, which no certificate and no policy has", name, maxFileSize)
+	}
+	switch kindOf(e.name) {
+	case certificateFile:
+		return parseCertificate(name, text)
+	case policyFile:
+		return policy.Parse(name, text)
+	}
+	t := thingOf(folder)
+	if err := t.parse(name, text); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// thingOf is the thing of a folder that has no thing.json.
+func thingOf(folder string) thing {
+	t := thing{Status: active}
 	if folder != "." {
-		d.thing.Name = filepath.Base(folder)
+		t.Name = filepath.Base(folder)
 	}
+	return t
+}
+
+// assemble makes a device of a folder's files. Its certificate or its policies are those from before if there is a
+// mistake with them, so that the status in thing.json counts whatever else is wrong. Without a certificate there is no
+// device.
+func (f *folder) assemble(name string, taken map[string]*device) (d *device, mistakes []error) {
+	d = &device{folder: name, thing: thingOf(name)}
+	before := f.device
+	if before == nil {
+		before = &device{}
+	}
+	names := slices.Sorted(maps.Keys(f.files))
 	certificates, policies := 0, 0
-	for _, file := range files {
-		text, name, err := read(file)
-		if err != nil {
-			return nil, err
-		}
+	for _, file := range names {
 		switch kindOf(file) {
 		case certificateFile:
 			certificates++
-			d.certificate, err = parseCertificate(name, text)
 		case policyFile:
-			if policies++; policies > maxPolicies {
-				return nil, fmt.Errorf("%s: a certificate has %d policies at most: remove one", name, maxPolicies)
+			if policies++; policies == maxPolicies+1 {
+				mistakes = append(mistakes, fmt.Errorf("%s: a certificate has %d policies at most: remove one", filepath.Join(name, file), maxPolicies))
 			}
-			var document *policy.Document
-			document, err = policy.Parse(name, text)
-			d.policies = append(d.policies, document)
-		case thingFile:
-			err = d.thing.parse(name, text)
 		}
-		if err != nil {
-			return nil, err
+		switch value := f.files[file].value.(type) {
+		case *x509.Certificate:
+			d.certificate = value
+		case *policy.Document:
+			d.policies = append(d.policies, value)
+		case thing:
+			d.thing = value
 		}
 	}
 	switch {
 	case certificates == 0:
-		return nil, fmt.Errorf("%s has %s but no certificate: put it there as cert.pem", folder, files[0])
+		mistakes = append(mistakes, fmt.Errorf("%s has %s but no certificate: put it there as cert.pem", name, names[0]))
 	case certificates > 1:
-		return nil, fmt.Errorf("%s has %d certificates: give each a folder of its own", folder, certificates)
+		mistakes = append(mistakes, fmt.Errorf("%s has %d certificates: give each a folder of its own", name, certificates))
+	case d.certificate != nil && taken[certificateID(d.certificate)] != nil:
+		mistakes = append(mistakes, fmt.Errorf("%s has the same certificate as %s: remove one", name, taken[certificateID(d.certificate)].folder))
+		d.certificate = nil
+	}
+	if certificates != 1 || d.certificate == nil {
+		d.certificate = before.certificate
+	}
+	if policies > maxPolicies {
+		d.policies = before.policies
+	}
+	if d.certificate == nil {
+		return nil, mistakes
 	}
 	d.status = d.thing.Status
 	d.id = certificateID(d.certificate)
 	d.home = policy.HomeOf(d.policies...)
-	return d, nil
+	return d, mistakes
 }
 
 // fileKind is what a file of a folder is to the registry.

@@ -67,6 +67,11 @@ func (s *symptom) describeCertificate() string {
 	return s.ask("describe-certificate --certificate-id " + s.certificateID())
 }
 
+// testConnect asks whether the policies allow the client identifier.
+func (s *symptom) testConnect() string {
+	return s.testAuthorization("CONNECT", []string{s.arn("client/" + s.clientID())})
+}
+
 // testPublish asks whether the policies allow a message on topic, testSubscribe the same for filters.
 func (s *symptom) testPublish(topic string) string {
 	return s.testAuthorization("PUBLISH", []string{s.arn("topic/" + topic)})

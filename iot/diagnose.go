@@ -41,8 +41,8 @@ type Diagnosis struct {
 	Kind Kind
 
 	// Lines are for people, and there is at least one: the first says what happened, the others why that may be, the
-	// likeliest cause first and numbered if there are several, and the last what to do. If it starts with "next: " it is
-	// about how to find out which cause it was: a command of AWS's command line, with ACCOUNT in place of the account.
+	// likeliest cause first and numbered if there are several, and the last what to do. Those that start with "next: " are
+	// about how to find out which cause it was, the first to be tried first: a command of AWS's command line, with ACCOUNT in place of the account.
 	Lines []string
 }
 

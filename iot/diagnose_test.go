@@ -48,6 +48,8 @@ func TestDiagnose(t *testing.T) {
 		{"hung up, AWS, by prefix", hangup, aws, KindHungUp, []string{"arn:aws:iot:eu-west-1:ACCOUNT:client/test-*", "--certificate-id ID"}},
 		{"hung up, China", hangup, china, KindHungUp, []string{"arn:aws-cn:iot:cn-north-1:ACCOUNT:client/meter-7"}},
 		{"hung up, custom domain", hangup, custom, KindHungUp, []string{"arn:aws:iot:REGION:ACCOUNT:client/*", "registered in the endpoint's region"}},
+		{"hung up, TLS not spoken to a server that plays AWS", hangup, Config{Endpoint: "mqtt://localhost:28883", AWS: true}, KindHungUp, []string{
+			"[MQTT-3.2.2-6]\n  1. AWS IoT Core speaks TLS only: use mqtts://localhost:28883\n  2. a server without TLS that plays it"}},
 		{"hung up, reset", fmt.Errorf("%w: %w", mqtt.ErrHungUp, syscall.ECONNRESET), aws, KindHungUp, nil},
 		{"hung up, with a will", hangup, will, KindHungUp, []string{
 			"\n  3. no policy allows iot:Publish on the topic of the will, arn:aws:iot:eu-west-1:ACCOUNT:topic/meter/7/gone, and iot:RetainPublish on the same\n  4. "}},

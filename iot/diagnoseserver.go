@@ -24,7 +24,7 @@ func refused(s *symptom) *Diagnosis {
 		d.add("the server is there, but not ready; try again later")
 	case packet.RefusedCredentials, packet.RefusedUnauthorized:
 		if s.aws {
-			return d.causes(s.connectCauses()...).next("%s", s.describeCertificate())
+			return s.connectRefused(d)
 		}
 		d.add("the server does not let " + s.clientID() + " in; ask who runs it for the right user, password or certificate")
 	}
@@ -59,12 +59,24 @@ func hungUp(s *symptom) *Diagnosis {
 	}
 	d := diagnosis(KindHungUp, "the server hung up after CONNECT without a CONNACK [MQTT-3.2.2-6]")
 	switch {
+	case s.aws && !s.endpoint.TLS:
+		return d.causes("AWS IoT Core speaks TLS only: use mqtts://"+s.endpoint.Address(),
+			"a server without TLS that plays it does this to what its policy does not allow; its log says which")
 	case s.aws:
-		return d.causes(s.connectCauses()...).next("%s", s.describeCertificate())
+		return s.connectRefused(d)
 	case s.endpoint.TLS:
 		return d.add("brokers do this to a client id, certificate or password that they do not accept; the broker's log says which")
 	}
 	return d.add("a server that speaks TLS on this port does this, too; then use mqtts://" + s.endpoint.Address())
+}
+
+// connectRefused appends why AWS IoT Core may not accept a CONNECT, and what to ask it.
+func (s *symptom) connectRefused(d *Diagnosis) *Diagnosis {
+	d.causes(s.connectCauses()...).next("%s", s.testConnect())
+	if !s.endpoint.local() { // otherwise there is one log for both
+		d.next("%s", s.describeCertificate())
+	}
+	return d
 }
 
 // connectCauses are the reasons of AWS IoT Core not to accept a CONNECT.

@@ -208,7 +208,9 @@ func TestHangUpNamesPolicyAndCertificate(t *testing.T) {
 		err, again := s.attempt(c)
 		meets(t, c, err, again, true, KindHungUp, "the server hung up after CONNECT without a CONNACK [MQTT-3.2.2-6]",
 			"iot:Connect on arn:aws:iot:eu-west-1:ACCOUNT:client/meter-7", "not ACTIVE, or not registered in eu-west-1",
-			"describe-certificate --certificate-id "+c.Credentials.CertificateID)
+			"\n  next: aws iot test-authorization --principal arn:aws:iot:eu-west-1:ACCOUNT:cert/"+c.Credentials.CertificateID+
+				" --client-id meter-7 --auth-infos actionType=CONNECT,resources=arn:aws:iot:eu-west-1:ACCOUNT:client/meter-7 --region eu-west-1"+
+				"\n  next: aws iot describe-certificate --certificate-id "+c.Credentials.CertificateID)
 	})
 }
 

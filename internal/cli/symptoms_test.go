@@ -129,6 +129,8 @@ var connectRefused = []string{
 	"  1. no policy of the certificate allows iot:Connect on " + region + "client/meter-7 (one that names the thing needs the thing's name as client id)",
 	"  2. the certificate ID is not ACTIVE, or not registered in us-east-1",
 	"  3. this client id connected less than a second ago, or the account connects too often",
+	"  next: aws iot test-authorization --principal " + region + "cert/ID --client-id meter-7 " +
+		"--auth-infos actionType=CONNECT,resources=" + region + "client/meter-7 --region us-east-1",
 	"  next: aws iot describe-certificate --certificate-id ID --region us-east-1",
 }
 

@@ -143,11 +143,11 @@ func TestHomeOf(t *testing.T) {
 	}{
 		{nil, "arn:aws:iot:us-east-1:123456789012:topic/a"},
 		{[]string{allow(`"*"`)}, "arn:aws:iot:us-east-1:123456789012:topic/a"},
-		{[]string{allow(`"arn:aws-cn:iot:cn-north-1:1:topic/a"`)}, "arn:aws-cn:iot:cn-north-1:1:topic/a"},
-		{[]string{allow(`["arn:aws:iot:*:1:topic/a", "arn:aws:iot:eu-west-1:2:topic/a"]`)}, "arn:aws:iot:eu-west-1:1:topic/a"},
+		{[]string{allow(`"arn:aws-cn:iot:cn-north-1:111111111111:topic/a"`)}, "arn:aws-cn:iot:cn-north-1:111111111111:topic/a"},
+		{[]string{allow(`["arn:aws:iot:*:111111111111:topic/a", "arn:aws:iot:eu-west-1:222222222222:topic/a"]`)}, "arn:aws:iot:eu-west-1:111111111111:topic/a"},
 		{[]string{allow(`"arn:aws:iot:eu-*"`), allow(`"arn:aws:iot:eu-west-2:*"`)}, "arn:aws:iot:eu-west-2:123456789012:topic/a"},
-		{[]string{connectIf(`"ArnEquals": {"iot:LastWillTopic": ["*", "arn:aws:iot:eu-west-3:3:topic/a"]}`)}, "arn:aws:iot:eu-west-3:3:topic/a"},
-		{[]string{strings.Replace(connectIf(`"ArnEquals": {"iot:LastWillTopic": "arn:aws:iot:eu-west-3:3:topic/a"}`), `"*"`, `"arn:aws:iot:eu-west-4:*:*"`, 1)}, "arn:aws:iot:eu-west-4:3:topic/a"},
+		{[]string{connectIf(`"ArnEquals": {"iot:LastWillTopic": ["*", "arn:aws:iot:eu-west-3:333333333333:topic/a"]}`)}, "arn:aws:iot:eu-west-3:333333333333:topic/a"},
+		{[]string{strings.Replace(connectIf(`"ArnEquals": {"iot:LastWillTopic": "arn:aws:iot:eu-west-3:333333333333:topic/a"}`), `"*"`, `"arn:aws:iot:eu-west-4:*:*"`, 1)}, "arn:aws:iot:eu-west-4:333333333333:topic/a"},
 	} {
 		var documents []*policy.Document
 		for _, text := range c.documents {

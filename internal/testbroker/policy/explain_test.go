@@ -44,8 +44,8 @@ func TestReasons(t *testing.T) {
 		{"wildcard in a value", statements(`{"Effect": "Allow", "Action": "iot:Publish", "Resource": "~topic/${iot:Certificate.Subject.Organization}"}`), policy.Publish, "topic/y", policy.Context{"iot:Certificate.Subject.Organization": {"a+b"}},
 			`no statement allows iot:Publish on ARN: statement 1 of policy.json has topic/${iot:Certificate.Subject.Organization}, and the variable ${iot:Certificate.Subject.Organization} is not resolved: AWS does not put in its value "a+b", which has a +`},
 
-		{"region and account", statements(`{"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:eu-west-1:1:topic/*"}`), policy.Publish, "topic/a", nil,
-			`no statement allows iot:Publish on ARN: statement 1 of policy.json has topic/* of region eu-west-1, not us-east-1 and account 1, not 123456789012`},
+		{"region and account", statements(`{"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:eu-west-1:111122223333:topic/*"}`), policy.Publish, "topic/a", nil,
+			`no statement allows iot:Publish on ARN: statement 1 of policy.json has topic/* of region eu-west-1, not us-east-1 and account 111122223333, not 123456789012`},
 		{"case", statements(`{"Effect": "Allow", "Action": "iot:Publish", "Resource": "~topic/Lamp/*"}`), policy.Publish, "topic/lamp/1", nil,
 			`no statement allows iot:Publish on ARN: statement 1 of policy.json has topic/Lamp/*, and capital letters count in an ARN`},
 		{"wildcards of MQTT", statements(`{"Effect": "Allow", "Action": "iot:Subscribe", "Resource": ["~topicfilter/x", "~topicfilter/some/+/#"]}`), policy.Subscribe, "topicfilter/some/a/topic", nil,

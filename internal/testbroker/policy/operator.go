@@ -127,6 +127,9 @@ func compileARN(p *parser, v value) (comparison, error) {
 	if !ok || !want.all && !strings.HasPrefix(v.text, "arn:") {
 		return nil, p.mistake(v.start, "%s is no ARN; write arn:aws:iot:REGION:ACCOUNT:topic/NAME, with '*' for parts that do not matter", quote(v.text))
 	}
+	if err := p.checkHome(v, &want); err != nil {
+		return nil, err
+	}
 	p.conditionHome.learn(&want)
 	return func(got string, c Context) outcome {
 		a, ok := cutARN(got)

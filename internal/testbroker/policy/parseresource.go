@@ -31,6 +31,9 @@ func (p *parser) resources(s *Statement, m member) error {
 			if err := p.checkType(v, &r, s.actions); err != nil {
 				return err
 			}
+			if err := p.checkHome(v, &r); err != nil {
+				return err
+			}
 		}
 		p.resourceHome.learn(&r)
 		s.resources = append(s.resources, r)

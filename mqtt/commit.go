@@ -55,6 +55,9 @@ func (c *Client) commit() {
 			j.cleared = position
 		}
 		if err != nil {
+			if !held && !j.holds() {
+				j.cleared = s.position() // nothing up to here waits; what comes now does, for ever
+			}
 			j.broken = true
 			c.broken = fmt.Errorf("%w: %w", ErrStore, err)
 		}

@@ -283,22 +283,12 @@ func (w *world) rewind(rt *rapid.T) {
 }
 
 // breakDisk has the disk fail while it stores messages, and keep some of what it was given. Then the process ends, and
-// the next one finds that. It happens between two connections.
+// the next one finds that.
 func (w *world) breakDisk(rt *rapid.T) {
 	if w.disk == nil {
 		rt.Skip("there is no disk")
 	}
 	kept := rapid.SliceOfN(rapid.Bool(), 8, 8).Draw(rt, "kept")
-	w.mu.Lock()
-	w.down = true
-	for _, c := range w.conns {
-		c.Reset(errors.New("reset by the test"))
-	}
-	w.mu.Unlock()
-	synctest.Wait()
-	if w.client.Stats().Online { // its reader waits for room
-		return
-	}
 	w.judge.breaking()
 	w.disk.breaks(kept)
 	w.publish(rt)

@@ -173,3 +173,24 @@ func TestStatsAddUpWhileAStoreTakesAMessage(t *testing.T) {
 		}
 	})
 }
+
+// A store that fails while it takes a message, and while nothing else is held back.
+func TestStoreThatFailsWhileAMessageIsAcceptedEndsRun(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		c := s.run(Config{Store: d})
+		srv, _ := s.connack(false)
+		c.nextIdentifier(1)
+		c.submit("t", QoS1, "a")
+		srv.want("PUBLISH t q1 1 a")
+		srv.answer(packet.PUBACK, 1)
+		c.settled()
+		matches(t, c.Publish(background, Message{Topic: "zero"})) // nothing of it waits for the store
+		srv.want("PUBLISH zero q0 ")
+		d.breaks([]bool{true})
+		ended(t, c.publish("t", QoS1, "b"), ErrUnconfirmed, ErrStore)
+		srv.want("DISCONNECT")
+		srv.Close()
+		matches(t, c.wait(), ErrStore)
+	})
+}

@@ -430,6 +430,38 @@ func TestExitCode20WhenTooFewMessagesCame(t *testing.T) {
 	})
 }
 
+func TestTheTimeThatEndsWithoutAConnectionIsAFailure(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code ExitCode
+		last string
+	}{
+		{"-W 30", ExitLost, "subscriber: no connection at the end of -W: no way to localhost:1883: connect: connection refused"},
+		{"-W 30 -n 2", ExitTooFew, "subscriber: 0 of 2 messages came in 30.0 s, and there is no connection: no way to localhost:1883: connect: connection refused"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := testbroker.New(testbroker.Config{})
+			began := time.Now()
+			gone := func(ctx context.Context, network, address string) (net.Conn, error) {
+				if time.Since(began) > 9*time.Second {
+					return refused(ctx, network, address)
+				}
+				return b.Dial(ctx)
+			}
+			r := start(t, Subscriber, gone, nil, strings.Fields(c.args)...)
+			time.Sleep(10 * time.Second)
+			b.Close()
+			r.ended(c.code, c.last, "  is this machine online?")
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // restored in time
+		dial := script(func(p *peer, h packet.Header, body []byte) bool {
+			return (p.number > 1 || h.Type != packet.PINGREQ) && p.obey(h, body)
+		})
+		run(t, Subscriber, dial, nil, "-W", "60").ended(ExitDone, "received 0 messages (0 bytes) in 60.0 s, 1 reconnect")
+	})
+}
+
 func TestExitCode1WhenAFileFails(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	synctest.Test(t, func(t *testing.T) {

@@ -36,6 +36,7 @@ type subscribing struct {
 	refused  []string        // filters that it has refused
 	began    time.Time       // when all filters were subscribed for the first time
 	connects int
+	away     bool        // the connection is lost, and not restored
 	lost     int         // messages that found no room
 	silence  *time.Timer // fires when the answer to SUBSCRIBE is overdue
 	wait     *time.Timer // fires at the end of -W
@@ -207,6 +208,11 @@ func (r *subscribing) serve(over chan error) *failure {
 			if n := int(r.printer.count.Load()); n < r.o.count {
 				return r.tooFew(n)
 			}
+			if r.away {
+				f := r.whyAway()
+				f.lines[0] = "no connection at the end of -W: " + f.lines[0]
+				return f
+			}
 			return &failure{code: ExitDone}
 		case <-r.process.Signals:
 			r.log.warn("stopping (again to leave at once)")
@@ -218,11 +224,22 @@ func (r *subscribing) serve(over chan error) *failure {
 // tooFew is the failure of n messages where more were wanted. If none came, it says why that may be.
 func (r *subscribing) tooFew(n int) *failure {
 	f := &failure{ExitTooFew, []string{fmt.Sprintf("%d of %d messages came in %s", n, r.o.count, span(r.o.wait))}}
-	if n == 0 {
+	switch {
+	case r.away:
+		why := r.whyAway()
+		f.lines[0] += ", and there is no connection: " + why.lines[0]
+		f.lines = append(f.lines, why.lines[1:]...)
+	case n == 0:
 		silence := diagnose(&iot.SilenceError{Filters: r.o.topics, After: r.o.wait}, r.server)
 		f.lines = append(f.lines, silence.lines[1:]...)
 	}
 	return f
+}
+
+// whyAway is the failure of a connection that was lost, with what kept the last attempt from restoring it.
+func (r *subscribing) whyAway() *failure {
+	f := diagnose(*r.watch.lost.Load(), r.server)
+	return &failure{ExitLost, append([]string(nil), f.lines...)}
 }
 
 // handle handles an event. It returns a reason to stop, or nil.
@@ -230,6 +247,7 @@ func (r *subscribing) handle(e event) *failure {
 	switch e.kind {
 	case connected:
 		r.connects++
+		r.away = false
 		if !e.present || r.connects == 1 {
 			for _, filter := range r.o.topics {
 				r.awaited[filter] = true
@@ -249,6 +267,7 @@ func (r *subscribing) handle(e event) *failure {
 		}
 	case disconnected:
 		r.silence.Stop()
+		r.away = true
 	case subscribed:
 		delete(r.awaited, e.filter)
 		if e.err != nil {

@@ -105,7 +105,8 @@ func (c *Client) now() time.Duration { return time.Since(c.epoch) }
 //
 // When ctx ends, DISCONNECT is sent if the server takes it within 200 ms, so that no will is published, and the
 // connection is closed. Whatever Publish, Ready or a message loop then still waits for ends with an error that matches
-// [ErrClosed].
+// [ErrClosed]. A message whose loop body runs at that moment is not acknowledged, and comes again: end the loops first,
+// or call Shutdown, which waits for them.
 func (c *Client) Run(ctx context.Context) error {
 	c.mu.Lock()
 	if c.running || c.over != nil {

@@ -216,7 +216,7 @@ type FullPolicy uint8
 const (
 	Block      FullPolicy = iota // wait for room, as long as the context allows
 	Reject                       // fail with ErrQueueFull
-	DropOldest                   // make room: the oldest message that waits fails with ErrQueueFull
+	DropOldest                   // make room: the oldest message that waits fails with ErrQueueFull. After a crash in that instant a Store may have it yet
 )
 
 // Backoff spaces attempts with full jitter: attempt n waits a random time between 0 and Min*2^n, at most Max, and at

@@ -22,7 +22,8 @@ type Config struct {
 	Port int
 
 	// ClientID is the whole client identifier. If it is empty, [NewClientID] makes one of ClientPrefix. AWS IoT Core
-	// disconnects a client when another connects with the same identifier.
+	// disconnects a client when another connects with the same identifier; [Diagnose] does not suspect that of an identifier
+	// that was made of ClientPrefix.
 	ClientID     string
 	ClientPrefix string
 

@@ -136,6 +136,16 @@ func (s *symptom) where() string {
 	return s.endpoint.Address()
 }
 
+// ownID reports whether the client identifier is one that [NewClientID] made, which no other client has.
+func (s *symptom) ownID() bool {
+	if s.config.ClientID == "" {
+		return true
+	}
+	random, found := strings.CutPrefix(s.config.ClientID, s.config.ClientPrefix+"-")
+	return found && s.config.ClientPrefix != "" && len(random) == len("xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx") &&
+		strings.Count(random, "-") == 4 && random[14] == '4'
+}
+
 // clientID is the client identifier, or what is known of it.
 func (s *symptom) clientID() string {
 	if s.config.ClientID != "" {

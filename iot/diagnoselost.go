@@ -103,17 +103,11 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 	case e.Idle >= idleLimit:
 		because(fmt.Sprintf("no packet went either way for %v, and routers and load balancers forget such a connection; "+
 			"use a keep alive of 30 s to 60 s", e.Idle.Round(time.Second)))
-	case e.Short >= shortInARow:
+	case e.Short >= shortInARow && !s.ownID():
 		because(s.sharedID())
-	case usual && doing(e) == "":
-		cause := "a policy was edited, and no longer allows what the connection does"
-		if s.config.Will != nil {
-			cause += "; or it has the condition iot:LastWillTopic without iot:ConnectAttributes"
-		}
-		because(everyNowAndThen, cause)
 	}
 	if len(causes) == 0 {
-		because("another client connected as " + s.clientID() + ", and the server keeps the newer one [MQTT-3.1.4-2]")
+		because(s.usualCauses()...)
 	}
 	if s.aws && e.Cause == nil { // it is not known what was going on
 		because("AWS IoT hangs up on a publish or subscribe that no policy of the certificate allows")
@@ -125,6 +119,25 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 	case s.aws && e.Publishing != nil:
 		d.next("%s", s.testPublish(e.Publishing.Topic))
 	}
+}
+
+// usualCauses are the reasons of a server to end a connection that has done nothing wrong.
+func (s *symptom) usualCauses() []string {
+	causes := []string{"the server was stopped or restarted, or something on the way was"}
+	if s.aws {
+		causes[0] = everyNowAndThen
+	}
+	if !s.ownID() {
+		causes = append(causes, "another client connected as "+s.clientID()+", and the server keeps the newer one [MQTT-3.1.4-2]")
+	}
+	if !s.aws {
+		return causes
+	}
+	policy := "a policy was edited, and no longer allows what the connection does"
+	if s.config.Will != nil {
+		policy += "; or it has the condition iot:LastWillTopic without iot:ConnectAttributes"
+	}
+	return append(causes, policy, "the certificate was deactivated or revoked")
 }
 
 const everyNowAndThen = "AWS IoT ends a connection now and then, after minutes or weeks; to connect again is all there is to do"
@@ -156,7 +169,11 @@ func rejected(s *symptom) *Diagnosis {
 	if !s.aws {
 		return d.add("brokers hang up on what they do not allow, or what is too large; the broker's log says which")
 	}
-	return d.causes(append(s.publishCauses(e.Publishing), s.sharedID())...).next("%s", s.testPublish(e.Publishing.Topic))
+	causes := s.publishCauses(e.Publishing)
+	if !s.ownID() {
+		causes = append(causes, s.sharedID())
+	}
+	return d.causes(causes...).next("%s", s.testPublish(e.Publishing.Topic))
 }
 
 // sharedID is the reason of a server to close one connection after the other that have done nothing wrong.

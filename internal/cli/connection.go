@@ -145,7 +145,11 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 
 // server says where to connect, and as whom, but for the credentials.
 func (o *connection) server(p *Process) iot.Config {
-	return iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, ClientPrefix: o.prefix, AWS: o.aws, DialContext: p.dial}
+	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, AWS: o.aws, DialContext: p.dial}
+	if o.clientID == "" {
+		c.ClientPrefix = o.prefix
+	}
+	return c
 }
 
 // prepare makes what the options say about the connection part of cfg.

@@ -302,7 +302,9 @@ func TestSymptom23AnEndSomeTimeAfterTheStart(t *testing.T) {
 		c.compare(r.stderr.String(), []string{
 			"subscriber: connection lost: the server closed it",
 			"  1. AWS IoT ends a connection now and then, after minutes or weeks; to connect again is all there is to do",
-			"  2. a policy was edited, and no longer allows what the connection does"})
+			"  2. another client connected as meter-7, and the server keeps the newer one [MQTT-3.1.4-2]",
+			"  3. a policy was edited, and no longer allows what the connection does",
+			"  4. the certificate was deactivated or revoked"})
 	})
 }
 

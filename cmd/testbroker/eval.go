@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"iotwire/internal/cli"
+	"iotwire/internal/testbroker/aws"
 	"iotwire/internal/testbroker/policy"
 )
 
@@ -57,7 +58,8 @@ func (o *evalOptions) table() *cli.Table {
 		}}},
 		Notes: []string{
 			"The first line on standard output is allow or deny, the second the reason. After a deny that no statement " +
-				"caused, the third is the smallest statement that would allow it. The exit code is 0 for allow, 1 for deny, and 2 " +
+				"caused, the third is the smallest statement that would allow it; where AWS refuses such a resource whatever the " +
+				"policies say, the second says so and there is no third. The exit code is 0 for allow, 1 for deny, and 2 " +
 				"for a mistake in the options or in a document, which is told on one line: FILE:LINE:COLUMN: what is wrong.",
 			"A resource that is no ARN is one of the partition, region and account that the policies' own ARNs name (of each " +
 				"the first that is no wildcard), else of arn:aws:iot:us-east-1:123456789012. So is topic/NAME as the value of iot:LastWillTopic.",
@@ -102,6 +104,8 @@ func eval(p *cli.Process) cli.ExitCode {
 	lines, code := []string{"deny", decision.Reason()}, exitDeny
 	if decision.Allowed {
 		lines[0], code = "allow", exitAllow
+	} else if err := impossible(request); err != nil && decision.Statement == nil {
+		lines[1] += fmt.Sprintf("; no statement would help: %v", err)
 	} else if suggestion := decision.Suggestion(); suggestion != "" {
 		lines = append(lines, suggestion)
 	}
@@ -115,12 +119,7 @@ func eval(p *cli.Process) cli.ExitCode {
 // readPolicies returns an error that is a whole line.
 func readPolicies(p *cli.Process, names []string) (documents []*policy.Document, err error) {
 	for _, name := range names {
-		var text []byte
-		if name == "-" {
-			text, err = io.ReadAll(p.Stdin)
-		} else {
-			text, err = os.ReadFile(name)
-		}
+		text, err := readPolicy(p, name)
 		var file *fs.PathError
 		if errors.As(err, &file) {
 			err = file.Err
@@ -135,6 +134,27 @@ func readPolicies(p *cli.Process, names []string) (documents []*policy.Document,
 		documents = append(documents, d)
 	}
 	return documents, nil
+}
+
+// maxDocument is the most bytes that are read of a policy. The longest document has half of them.
+const maxDocument = 1 << 20
+
+// readPolicy reads a file, or standard input. Either may be a pipe, and has an end only if whoever writes to it likes.
+func readPolicy(p *cli.Process, name string) ([]byte, error) {
+	in := p.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
+	if err == nil && len(text) > maxDocument {
+		err = fmt.Errorf("it has more than %d bytes, and no policy has so many", maxDocument)
+	}
+	return text, err
 }
 
 // resourceARN returns the ARN of a resource that is given as one, or short.
@@ -160,6 +180,12 @@ func resourceARN(home policy.Home, action policy.Action, resource string) (strin
 		return "", fmt.Errorf("%v needs %s/NAME, not %q", action, need, short)
 	}
 	return long, nil
+}
+
+// impossible returns why AWS refuses a request whatever the policies say, or nil.
+func impossible(r policy.Request) error {
+	parts := strings.SplitN(r.Resource, ":", 6)
+	return aws.Possible(r.Action, parts[len(parts)-1])
 }
 
 // context returns the values that the options give to variables and condition keys.

@@ -122,6 +122,55 @@ func TestEvalHasAHomeForWhatNoPolicyNames(t *testing.T) {
 	}
 }
 
+func TestEvalSuggestsNoStatementThatCannotHelp(t *testing.T) {
+	const document = `{"Statement": {"Effect": "Allow", "Action": "iot:GetRetainedMessage", "Resource": "*"}}`
+	for _, c := range []struct{ action, resource, want string }{
+		{"iot:Publish", "topic/a/+", "has the wildcard '+', which belongs in topic filters only"},
+		{"iot:Publish", "arn:aws:iot:eu-west-3:123456789012:topic/a/#", "has the wildcard '#'"},
+		{"iot:Receive", "topic/a/+", "has the wildcard '+'"},
+		{"iot:Publish", "topic/1/2/3/4/5/6/7/8/9", `the topic name "1/2/3/4/5/6/7/8/9" has 8 slashes, limit 7`},
+		{"iot:Publish", "topic/$SYS/a", "starts with '$'"},
+		{"iot:RetainPublish", "topic/$aws/things/t/shadow/get", "RETAIN is 1 for the reserved topic name"},
+		{"iot:Subscribe", "topicfilter/a#", "topic filter has '#'"},
+		{"iot:Subscribe", "topicfilter/+/2/3/4/5/6/7/8/9", "has 8 slashes, limit 7"},
+		{"iot:Connect", "client/$a", "starts with '$', which is reserved"},
+	} {
+		code, stdout, stderr := runEval(t, document, "--policy", "-", "--action", c.action, "--resource", c.resource)
+		_, reason, _ := strings.Cut(stdout, "; no statement would help: ")
+		if code != exitDeny || strings.Count(stdout, "\n") != 2 || !strings.Contains(reason, c.want) || stderr != "" {
+			t.Errorf("%s %s: exit code %d, stdout %q, stderr %q, want %s", c.action, c.resource, code, stdout, stderr, c.want)
+		}
+	}
+	for action, resource := range map[string]string{
+		"iot:Publish": "topic/1/2/3/4/5/6/7/8", "iot:Subscribe": "topicfilter/+/2/3/4/5/6/7/#", "iot:Receive": "topic/$aws/events/x", "iot:Connect": "client/a",
+	} {
+		if _, stdout, _ := runEval(t, document, "--policy", "-", "--action", action, "--resource", resource); strings.Count(stdout, "\n") != 3 {
+			t.Errorf("%s %s: stdout %q, want a statement", action, resource, stdout)
+		}
+	}
+}
+
+// endless is what has no end, as /dev/zero has none.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+func TestEvalReadsNoPolicyWithoutEnd(t *testing.T) {
+	for _, name := range []string{"-", "/dev/zero"} {
+		if _, err := os.Stat(name); name != "-" && err != nil {
+			t.Logf("not tried: %v", err)
+			continue
+		}
+		var stderr bytes.Buffer
+		p := &cli.Process{Args: []string{"eval", "--policy", name, "--action", "iot:Publish", "--resource", "topic/a"},
+			Getenv: func(string) string { return "" }, Stdin: endless{}, Stdout: io.Discard, Stderr: &stderr}
+		want := `testbroker eval: cannot read the policy "` + name + `": it has more than 1048576 bytes, and no policy has so many` + "\n"
+		if code := run(p); code != cli.ExitUsage || stderr.String() != want {
+			t.Errorf("exit code %d, stderr %q, want %q", code, stderr.String(), want)
+		}
+	}
+}
+
 func TestEvalMistakesAreOneLine(t *testing.T) {
 	for _, c := range []struct{ stdin, words, want string }{
 		{"", "", "testbroker eval: --policy is missing"},

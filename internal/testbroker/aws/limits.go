@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"iotwire/internal/testbroker/policy"
 	"iotwire/mqtt/packet"
 )
 
@@ -67,6 +68,29 @@ func checkTopic(what, topic string) error {
 	}
 	if n := strings.Count(counted, "/"); n > maxSlashes {
 		return fmt.Errorf("the %s %q has %d slashes, limit %d", what, topic, n, maxSlashes)
+	}
+	return nil
+}
+
+// Possible returns why AWS lets no client do an action on a resource such as topic/a/b, whatever the policies say, or nil.
+func Possible(action policy.Action, resource string) error {
+	kind, name, _ := strings.Cut(resource, "/")
+	switch kind {
+	case "client":
+		return checkClientID([]byte(name))
+	case "topicfilter":
+		if err := packet.ValidFilter(name); err != nil {
+			return err
+		}
+		return checkFilter(name)
+	case "topic":
+		if err := packet.ValidTopic(name); err != nil {
+			return err
+		}
+		if action == policy.Publish || action == policy.RetainPublish {
+			return checkPublish(&packet.Publish{Topic: []byte(name), Retain: action == policy.RetainPublish})
+		}
+		return checkTopic("topic name", name)
 	}
 	return nil
 }

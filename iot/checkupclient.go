@@ -203,7 +203,11 @@ func (w *walk) publish(ctx context.Context) bool {
 	if m.Retain {
 		retained = ", retained"
 	}
-	return w.found(Passed, step, "acknowledged in %s: %d bytes to %s, QoS 1%s", milliseconds(began), len(m.Payload), oneLine(m.Topic), retained)
+	unit := "bytes"
+	if len(m.Payload) == 1 {
+		unit = "byte"
+	}
+	return w.found(Passed, step, "acknowledged in %s: %d %s to %s, QoS 1%s", milliseconds(began), len(m.Payload), unit, oneLine(m.Topic), retained)
 }
 
 // await sends b and reads until the packet of type t that answers says so. Messages that come are left to whoever comes

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -24,12 +26,18 @@ func badTLS(s *symptom) *Diagnosis {
 		return badServerCertificate(s, unverified)
 	case slices.Contains(certificateAlerts, alert), alert == alertHandshake:
 		return badClientCertificate(s, alert)
+	case alert == alertALPN && s.endpoint.Port != 443:
+		return diagnosis(KindTLS, "the server at "+s.where()+" demands a protocol in the TLS handshake (ALPN), and none is offered on port "+strconv.Itoa(s.endpoint.Port),
+			"as with AWS IoT, port 443 is the one where "+alpn+" is offered, and port 8883 needs no ALPN; use one of these")
 	case alert == alertALPN, errors.Is(s.err, errNoALPN):
 		return diagnosis(KindTLS, "the server at "+s.where()+" does not speak the protocol "+alpn+" (ALPN)",
 			"on port 443 that is how AWS IoT knows MQTT; is the endpoint right, and does a proxy stand in between?",
 			"port 8883 needs no ALPN")
 	case alert == alertVersion:
 		return diagnosis(KindTLS, "the server does not speak TLS 1.2 or newer", "it needs an update: older versions are not safe")
+	case alert == alertName && isAddress(s.endpoint.Host):
+		return diagnosis(KindTLS, "the server wants to be called by a name, and for an address such as "+s.endpoint.Host+" none is sent (SNI, RFC 6066 section 3)",
+			"use a host name as endpoint, one that the server's certificate has")
 	case alert == alertName:
 		return diagnosis(KindTLS, "the server does not know the name "+s.endpoint.Host, "use the name that its certificate has")
 	case errors.As(s.err, &record):
@@ -44,6 +52,12 @@ func badTLS(s *symptom) *Diagnosis {
 			"does it speak TLS on this port? A broker without TLS is mqtt://"+s.where())
 	}
 	return diagnosis(KindTLS, s.text())
+}
+
+// isAddress reports whether host is an IP address.
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
 }
 
 // badServerCertificate says why we do not trust the server.

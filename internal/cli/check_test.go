@@ -82,6 +82,10 @@ nothing is wrong on the way
 ok    PUBLISH         acknowledged in 0 ms: 0 bytes to site/7, QoS 1
 nothing is wrong on the way
 `, "CONNECT PUBLISH DISCONNECT"},
+		{Publisher, "-t site/7 -m x", "one message of 1 byte is sent to site/7", `skip  SUBSCRIBE       not tried: subscriber --check does that
+ok    PUBLISH         acknowledged in 0 ms: 1 byte to site/7, QoS 1
+nothing is wrong on the way
+`, "CONNECT PUBLISH DISCONNECT"},
 		{Publisher, "-t site/7 -l", "no message is sent", `skip  PUBLISH         not tried: no message was given
 nothing is wrong on the way; with -m TEXT it would send a message to site/7
 `, "CONNECT DISCONNECT"},

@@ -28,6 +28,10 @@ const (
 // errDisconnect ends a connection by DISCONNECT.
 var errDisconnect = errors.New("DISCONNECT")
 
+// ErrNoHello is why a connection ended that was to speak TLS, and was closed by the other side before it sent a
+// ClientHello: somebody looked whether the port is open.
+var ErrNoHello = errors.New("the connection ended before TLS began")
+
 // errEarly ends a connection by Deviations.AwaitConnack.
 var errEarly = errors.New("a packet behind CONNECT, before CONNACK")
 
@@ -79,6 +83,9 @@ func (c *connection) serve() {
 func (c *connection) read() error {
 	if t, ok := c.conn.(*tls.Conn); ok {
 		if err := t.HandshakeContext(context.Background()); err != nil {
+			if err == io.EOF && t.ConnectionState().Version == 0 {
+				return ErrNoHello
+			}
 			return fmt.Errorf("TLS handshake: %w", err)
 		}
 		state := t.ConnectionState()

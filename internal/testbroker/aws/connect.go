@@ -59,7 +59,7 @@ func (c *Core) admissible(certificate *x509.Certificate) (*device, error) {
 // checkConnect returns what is wrong with a CONNECT whatever the policies say, and remembers what they are asked about.
 func (k *client) checkConnect(p *packet.Connect) error {
 	if len(p.ClientID) == 0 {
-		return errors.New("the client identifier is empty: whether AWS gives one is not known")
+		return errors.New("the client identifier is empty, and whether AWS gives one is not known: give one, with -i of mosquitto_pub, say, or --client-id")
 	}
 	if err := checkClientID(p.ClientID); err != nil {
 		return err
@@ -190,10 +190,14 @@ func (c *Core) observe(e testbroker.Event) {
 		line.SourceIP, line.SourcePort = addressOf(e.Remote)
 	}
 	var rejected *rejection
-	if errors.As(e.Err, &rejected) {
+	switch {
+	case errors.Is(e.Err, testbroker.ErrNoHello): // no mistake: the first ERROR line is to be the one that counts
+		line = line.succeed()
+		line.EventType, line.Details, line.DisconnectReason = "Disconnect", e.Err.Error(), connectionLost
+	case errors.As(e.Err, &rejected):
 		line.PrincipalID = rejected.principal
 		line = line.fail(reasonAuthorization, rejected.Error())
-	} else {
+	default:
 		line = line.fail(reasonClient, e.Err.Error())
 	}
 	c.config.Log(line)

@@ -170,7 +170,7 @@ func TestLimitsOfConnect(t *testing.T) {
 		{"reserved client identifier", connect(id("c$")), connect(id("$c")),
 			`the client identifier "$c" starts with '$', which is reserved`},
 		{"empty client identifier", connect(id("c")), connect(id("")),
-			"the client identifier is empty: whether AWS gives one is not known"},
+			"the client identifier is empty, and whether AWS gives one is not known: give one, with -i of mosquitto_pub, say, or --client-id"},
 		{"will QoS", connect(will("w", 0, 1)), connect(will("w", 0, 2)), "the will has QoS 2, which AWS does not have: use QoS 1"},
 		{"will topic", connect(will(strings.Repeat("w", 256), 0, 0)), connect(will(strings.Repeat("w", 257), 0, 0)),
 			"the will: the topic name has 257 bytes, limit 256"},

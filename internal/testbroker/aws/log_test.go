@@ -1,7 +1,10 @@
 package aws
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -151,4 +154,65 @@ func TestLogWriterOutlivesItsReader(t *testing.T) {
 		}
 		l.Close()
 	})
+}
+
+// A look at whether the port is open, such as --check takes, is no mistake of anybody; half a handshake is one.
+func TestLookAtThePortIsNoError(t *testing.T) {
+	for name, test := range map[string]struct {
+		sent string
+		want string
+	}{
+		"nothing sent": {"", `"logLevel":"INFO","traceId":"TRACE","accountId":"123456789012","status":"Success","eventType":"Disconnect","protocol":"MQTT",` +
+			`"sourceIp":"127.0.0.1","details":"the connection ended before TLS began","disconnectReason":"CONNECTION_LOST"`},
+		"half a record":    {"\x16\x03\x01\x02\x00\x01", `"logLevel":"ERROR"`},
+		"MQTT without TLS": {"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", `"logLevel":"ERROR"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDesk(t, Config{}, func(t *testing.T, d *desk) {
+				conn, err := d.DialTLS(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := conn.Write([]byte(test.sent)); err != nil {
+					t.Fatal(err)
+				}
+				conn.Close()
+				if got := d.text(); strings.Count(got, "\n") != 1 || !strings.Contains(got, test.want) {
+					t.Errorf("log:\n%swant one line with %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A client that hangs up after its ClientHello, as one does that does not trust the server, is an error.
+func TestEndInTheMiddleOfTheHandshakeIsAnError(t *testing.T) {
+	onDesk(t, Config{}, func(t *testing.T, d *desk) {
+		conn, err := d.DialTLS(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		hello := &onlyFirst{Conn: conn}
+		client := tls.Client(hello, d.tlsConfig(nil))
+		go client.Handshake()
+		synctest.Wait()
+		conn.Close()
+		if got := d.text(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"logLevel":"ERROR"`) || !strings.Contains(got, `"details":"TLS handshake: EOF"`) {
+			t.Errorf("log:\n%swant an error", got)
+		}
+	})
+}
+
+// onlyFirst lets nothing through but what is written first.
+type onlyFirst struct {
+	net.Conn
+	wrote bool
+}
+
+func (c *onlyFirst) Write(b []byte) (int, error) {
+	if c.wrote {
+		return len(b), nil
+	}
+	c.wrote = true
+	return c.Conn.Write(b)
 }

@@ -50,7 +50,8 @@ func (o *advisorOptions) table() *cli.Table {
 				"side by side: all together take less than three minutes. In ARGS {endpoint} is replaced by the server's " +
 				"name, {port} by its port, and {dir} by a directory made for this run alone, with private.key, cert.pem and " +
 				"AmazonRootCA1.pem; what the program keeps between its connections belongs there too. It has no standard " +
-				"input. When its case is over it gets SIGTERM, and SIGKILL a second later, and so does whatever it has started.",
+				"input. When its case is over its process group gets SIGTERM, and SIGKILL a second later; what it has started in " +
+				"another process group, or as another session, is left to it.",
 			"Each case ends with pass, warn (pass with warnings), fail, or n/a if the program does nothing of what the case is " +
 				"about. A program shows within 10 seconds of its connection whether it publishes or subscribes. Where AWS waits " +
 				"for minutes or hours, seconds have to do: give the program a keep alive time of 5 s, say, and a short time-out, " +
@@ -203,7 +204,11 @@ func plural(n int, thing string) string {
 // listCases prints the cases.
 func listCases(p *cli.Process, cases []advisor.Case) cli.ExitCode {
 	for _, c := range cases {
-		if _, err := fmt.Fprintf(p.Stdout, "%-55s %s\n", c.ID, c.Passing); err != nil {
+		_, err := fmt.Fprintf(p.Stdout, "%-55s %s\n", c.ID, c.Passing)
+		if errors.Is(err, syscall.EPIPE) {
+			return cli.ExitDone // whoever reads it has seen enough
+		}
+		if err != nil {
 			fmt.Fprintf(p.Stderr, "testbroker advisor: %v\n", err)
 			return exitNoRun
 		}

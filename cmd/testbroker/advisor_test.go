@@ -136,3 +136,29 @@ func TestAdvisorSaysWhenNobodyReads(t *testing.T) {
 		t.Errorf("exit code %d, %q", code, stderr.String())
 	}
 }
+
+func TestAdvisorListEndsQuietlyWithItsReader(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	var stderr bytes.Buffer
+	c := exec.Command(os.Args[0], "advisor", "--list")
+	c.Env = append(os.Environ(), "TESTBROKER_BE_THE_PROGRAM=1")
+	c.Stdout, c.Stderr = w, &stderr
+	err = c.Run()
+	w.Close()
+	if err != nil || stderr.Len() > 0 {
+		t.Errorf("%v, stderr %q, want nothing", err, stderr.String())
+	}
+}
+
+// What the help promises about SIGKILL is what can be kept: it reaches a process group.
+func TestAdvisorHelpPromisesTheProcessGroupOnly(t *testing.T) {
+	_, stdout, _ := runAdvisorCommand(t, nil, "--help")
+	text := strings.Join(strings.Fields(stdout), " ")
+	if !strings.Contains(text, "its process group gets SIGTERM, and SIGKILL a second later") || strings.Contains(text, "whatever it has started") {
+		t.Errorf("%s", text)
+	}
+}

@@ -34,7 +34,6 @@ var (
 	forPeople = regexp.MustCompile(`^[·→←|<>] (\d+ [A-Z]+ ?[─-]|.* +\d+ B\b)`) // a packet, in a trace of another style
 	dumpLine  = regexp.MustCompile(`^([0-9a-fA-F]{4,16})(:|  )\s*(.*)$`)       // xxd, hexdump -C, tshark -x
 	endLine   = regexp.MustCompile(`^[0-9a-fA-F]{7,8}$`)                       // hexdump's last
-	arrayByte = regexp.MustCompile(`(?:0x|\\x)([0-9a-fA-F]{1,2})`)             // arrays of Go and C
 	sentLine  = regexp.MustCompile(`^(>|<|→|←)\s*(?:\+([0-9.]+)\s+)?(.*)$`)    // dissect -f hex
 	quotedAny = regexp.MustCompile(`^[\s0-9a-fA-F,:;\-\[\]"'.]*$`)             // bare hex and what may stand between
 )
@@ -46,6 +45,7 @@ func (o *options) readHex(text string) ([]conversation, error) {
 		dump     []chunk         // what was dumped with offsets, and arrays: they go on from line to line
 		sessions []*conversation // the connections of a trace
 		session  = new(conversation)
+		code     source
 	)
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t\r")
@@ -59,7 +59,8 @@ func (o *options) readHex(text string) ([]conversation, error) {
 			}
 			return nil
 		}
-		if m := dumpLine.FindStringSubmatch(line); m != nil {
+		written, inside := line, code.depth > 0 || code.comment
+		if m := dumpLine.FindStringSubmatch(line); m != nil && !inside {
 			b, err := dumpedBytes(m[2], m[3])
 			if err == nil {
 				if strings.Trim(m[1], "0") == "" || len(dump) == 0 {
@@ -83,7 +84,7 @@ func (o *options) readHex(text string) ([]conversation, error) {
 		}
 		line, _, _ = strings.Cut(line, "#")
 		line = strings.TrimSpace(line)
-		if m := sentLine.FindStringSubmatch(line); m != nil {
+		if m := sentLine.FindStringSubmatch(line); m != nil && !inside {
 			c := chunk{from: dissect.ToServer}
 			if m[1] == "<" || m[1] == "←" {
 				c.from = dissect.ToClient
@@ -105,20 +106,18 @@ func (o *options) readHex(text string) ([]conversation, error) {
 			session.chunks = append(session.chunks, c)
 			continue
 		}
-		if bytesOf := arrayByte.FindAllStringSubmatch(line, -1); bytesOf != nil {
-			var digits strings.Builder
-			for _, m := range bytesOf {
-				fmt.Fprintf(&digits, "%02s", m[1])
-			}
-			b, _ := hex.DecodeString(digits.String())
+		line = code.withoutComments(written)
+		if line == "" {
+			continue
+		}
+		if b, taken, err := code.read(line); err != nil {
+			return nil, fmt.Errorf("line %d is %w: %v", i+1, errNoHex, err)
+		} else if taken {
 			if len(dump) == 0 {
 				dump = []chunk{{from: o.direction()}}
 			}
 			dump[len(dump)-1].bytes = append(dump[len(dump)-1].bytes, b...)
 			continue
-		}
-		if strings.ContainsAny(line, "{}") && len(onlyHex(line)) != len(line) {
-			continue // the first or last line of an array
 		}
 		if !quotedAny.MatchString(line) {
 			return nil, fmt.Errorf("line %d is %w: %q", i+1, errNoHex, shorten(line))
@@ -126,6 +125,9 @@ func (o *options) readHex(text string) ([]conversation, error) {
 		if err := add(line); err != nil {
 			return nil, err
 		}
+	}
+	if code.depth > 0 || code.comment {
+		return nil, fmt.Errorf("line %d is %w: a brace or a comment is open at the end", strings.Count(text, "\n")+1, errNoHex)
 	}
 	var all []conversation
 	for _, c := range sessions {

@@ -60,7 +60,7 @@ func (o *options) table() *cli.Table {
 			"FILE, or stdin, holds hex (of xxd, hexdump -C, tshark -x, arrays of Go and C, or -f hex), raw bytes, pcap or pcapng. " +
 				"In hex, '#' starts a comment, a line that starts with > comes from the client, one with < from the server; " +
 				"other lines of bare hex are a packet or more each.",
-			"Exit status: 0 read to the end, 1 cannot read, 2 usage, 9 with --strict: rule broken, 10 input ends inside a packet.",
+			"Exit status: 0 read to the end, 1 cannot read, or nothing to explain, 2 usage, 9 with --strict: rule broken, 10 input ends inside a packet.",
 		},
 	}
 }
@@ -83,6 +83,10 @@ func run(p *cli.Process) cli.ExitCode {
 	conversations, err := o.read(p)
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "dissect: %v\n", err)
+		return cli.ExitLocal
+	}
+	if !holdsBytes(conversations) {
+		fmt.Fprintln(p.Stderr, "dissect: there are no bytes to explain in the input (dissect --help says what it reads)")
 		return cli.ExitLocal
 	}
 	var out bytes.Buffer
@@ -109,6 +113,18 @@ func run(p *cli.Process) cli.ExitCode {
 		return exitCut
 	}
 	return cli.ExitDone
+}
+
+// holdsBytes reports whether there is a byte in any of them.
+func holdsBytes(conversations []conversation) bool {
+	for _, c := range conversations {
+		for _, chunk := range c.chunks {
+			if len(chunk.bytes) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // read gets the input and finds out what it is.

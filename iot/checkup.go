@@ -30,10 +30,11 @@ type Checkup struct {
 	// Prepare, if not nil, changes the configuration of the client in the way the program does: session, keep alive, trace.
 	Prepare func(*mqtt.Config)
 
-	// Subscribe has the topic filters that are subscribed to at QoS 1, if any.
-	Subscribe []string
+	// Subscribe has the topic filters that are subscribed to, if any, and SubscribeQoS the QoS that is asked for.
+	Subscribe    []string
+	SubscribeQoS mqtt.QoS
 
-	// Publish, if not nil, is sent, at QoS 1 whatever its QoS is, so that the server answers.
+	// Publish, if not nil, is sent, at QoS 1 if its QoS is 0, so that the server answers.
 	Publish *mqtt.Message
 
 	// Timeout bounds each step. 0: 10 s.

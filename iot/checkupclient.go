@@ -126,7 +126,14 @@ func (w *walk) subscribe(ctx context.Context) bool {
 	if batch <= 0 {
 		batch = maxFilters
 	}
-	var refused []string
+	if check := w.client.CheckFilter; check != nil {
+		for _, filter := range w.Subscribe {
+			if err := check(filter, w.SubscribeQoS); err != nil {
+				return w.fail(step, err)
+			}
+		}
+	}
+	var refused, lowered []string
 	id := uint16(0)
 	for rest := w.Subscribe; len(rest) > 0; {
 		filters := rest[:min(batch, len(rest))]
@@ -137,13 +144,19 @@ func (w *walk) subscribe(ctx context.Context) bool {
 			return w.lost(step, err, &mqtt.LostError{Subscribing: filters})
 		}
 		for i, code := range codes {
-			if code == packet.SubackFailure {
+			switch {
+			case code == packet.SubackFailure:
 				refused = append(refused, filters[i])
+			case code < byte(w.SubscribeQoS):
+				lowered = append(lowered, fmt.Sprintf("%s for QoS %d", filters[i], code))
 			}
 		}
 	}
 	if refused != nil {
 		return w.fail(step, &RefusedError{Filters: refused})
+	}
+	if lowered != nil {
+		return w.found(Warned, step, "granted in %s, but %s only: QoS %d was asked for", milliseconds(began), oneLine(listed(lowered)), w.SubscribeQoS)
 	}
 	note := ""
 	if w.aws {
@@ -156,7 +169,7 @@ func (w *walk) subscribe(ctx context.Context) bool {
 func (w *walk) ask(ctx context.Context, id uint16, filters []string) (codes []byte, err error) {
 	var requests packet.Requests
 	for _, filter := range filters {
-		requests = requests.Add(filter, packet.QoS1)
+		requests = requests.Add(filter, w.SubscribeQoS)
 	}
 	b, err := packet.AppendSubscribe(nil, &packet.Subscribe{ID: id, Requests: requests})
 	if err != nil {
@@ -180,7 +193,7 @@ func (w *walk) publish(ctx context.Context) bool {
 		return w.found(Skipped, step, "not tried: no message was given")
 	}
 	m := *w.Publish
-	m.QoS = packet.QoS1
+	m.QoS = max(m.QoS, packet.QoS1)
 	if w.aws {
 		if err := Check(m); err != nil {
 			return w.fail(step, err)
@@ -192,10 +205,14 @@ func (w *walk) publish(ctx context.Context) bool {
 		return w.fail(step, err)
 	}
 	began := time.Now()
-	err = w.await(ctx, b, packet.PUBACK, func(body []byte) (bool, error) {
-		ack, err := packet.ParsePuback(body)
-		return ack.ID == id, err
-	})
+	if m.QoS == packet.QoS1 {
+		err = w.await(ctx, b, packet.PUBACK, func(body []byte) (bool, error) {
+			ack, err := packet.ParsePuback(body)
+			return ack.ID == id, err
+		})
+	} else {
+		err = w.exactlyOnce(ctx, b, id)
+	}
 	if err != nil {
 		return w.lost(step, err, &mqtt.LostError{Publishing: &mqtt.Message{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain}})
 	}
@@ -207,7 +224,26 @@ func (w *walk) publish(ctx context.Context) bool {
 	if len(m.Payload) == 1 {
 		unit = "byte"
 	}
-	return w.found(Passed, step, "acknowledged in %s: %d %s to %s, QoS 1%s", milliseconds(began), len(m.Payload), unit, oneLine(m.Topic), retained)
+	return w.found(Passed, step, "acknowledged in %s: %d %s to %s, QoS %d%s", milliseconds(began), len(m.Payload), unit, oneLine(m.Topic), m.QoS, retained)
+}
+
+// exactlyOnce sends b, a PUBLISH of QoS 2, and goes on to PUBCOMP (section 4.3.3).
+func (w *walk) exactlyOnce(ctx context.Context, b []byte, id uint16) error {
+	err := w.await(ctx, b, packet.PUBREC, func(body []byte) (bool, error) {
+		ack, err := packet.ParsePubrec(body)
+		return ack.ID == id, err
+	})
+	if err != nil {
+		return err
+	}
+	b, err = packet.AppendPubrel(nil, &packet.Pubrel{ID: id})
+	if err != nil {
+		return err
+	}
+	return w.await(ctx, b, packet.PUBCOMP, func(body []byte) (bool, error) {
+		ack, err := packet.ParsePubcomp(body)
+		return ack.ID == id, err
+	})
 }
 
 // await sends b and reads until the packet of type t that answers says so. Messages that come are left to whoever comes

@@ -60,10 +60,10 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 			c.o.prepare(cfg)
 			trace.attach(cfg)
 		},
-		Subscribe: c.filters,
-		Publish:   c.message,
-		Timeout:   c.o.timeout,
-		Lookup:    c.process.lookup,
+		Subscribe: c.filters, SubscribeQoS: mqtt.QoS(c.o.qos),
+		Publish: c.message,
+		Timeout: c.o.timeout,
+		Lookup:  c.process.lookup,
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())

@@ -348,3 +348,59 @@ func TestCheckOverLoopback(t *testing.T) {
 		t.Errorf("exit code %d", r.exit)
 	}
 }
+
+func TestCheckAsksForTheQoSOfTheProgram(t *testing.T) {
+	for _, row := range []struct {
+		main    func(*Process) ExitCode
+		args    string
+		code    ExitCode
+		last    string
+		packets string
+		refuses packet.Type // what the server hangs up on
+	}{
+		{Publisher, "-q 2 -m x -t a", ExitDone, "ok    PUBLISH         acknowledged in 0 ms: 1 byte to a, QoS 2\nnothing is wrong on the way\n", "CONNECT PUBLISH PUBREL DISCONNECT", 0},
+		{Publisher, "-q 2 -m x -t a", ExitUnanswered, "connection lost: the server closed it after PUBLISH to a\n      brokers hang up on what they do not allow; the broker's log says whether it is this\n", "CONNECT PUBLISH PUBREL", packet.PUBREL},
+		{Subscriber, "-q 2 -t a", ExitDone, "warn  SUBSCRIBE       granted in 0 ms, but a for QoS 1 only: QoS 2 was asked for\n" +
+			"skip  PUBLISH         not tried: publisher --check -m TEXT does that\nnothing is wrong on the way\n", "CONNECT SUBSCRIBE DISCONNECT", 0},
+		{Subscriber, "-q 0 -t a", ExitDone, "ok    SUBSCRIBE       granted in 0 ms: a\n" +
+			"skip  PUBLISH         not tried: publisher --check -m TEXT does that\nnothing is wrong on the way\n", "CONNECT SUBSCRIBE DISCONNECT", 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var got []string
+			dial := script(func(p *peer, h packet.Header, body []byte) bool {
+				got = append(got, h.Type.String())
+				var b []byte
+				switch h.Type {
+				case row.refuses:
+					return false
+				case packet.PUBLISH:
+					m, _ := packet.ParsePublish(h.Flags, body)
+					if m.QoS != packet.QoS2 {
+						t.Errorf("PUBLISH of QoS %d", m.QoS)
+					}
+					b, _ = packet.AppendPubrec(nil, &packet.Pubrec{ID: m.ID})
+				case packet.PUBREL:
+					r, _ := packet.ParsePubrel(body)
+					b, _ = packet.AppendPubcomp(nil, &packet.Pubcomp{ID: r.ID})
+				case packet.SUBSCRIBE:
+					s, _ := packet.ParseSubscribe(body)
+					for _, q := range s.Requests.All() { // QoS 1 at most
+						b, _ = packet.AppendSuback(b, &packet.Suback{ID: s.ID, Codes: []byte{min(byte(q), 1)}})
+					}
+				default:
+					return p.obey(h, body)
+				}
+				p.Write(b)
+				return true
+			})
+			r := run(t, row.main, dial, nil, append(strings.Fields(row.args), "--check")...)
+			synctest.Wait()
+			if out := r.stdout.String(); r.exit != row.code || !strings.HasSuffix(out, row.last) {
+				t.Errorf("%s: exit code %d, the report is\n%s\nwant exit code %d and at the end\n%s", row.args, r.exit, out, row.code, row.last)
+			}
+			if packets := strings.Join(got, " "); packets != row.packets {
+				t.Errorf("%s: packets %s, want %s", row.args, packets, row.packets)
+			}
+		})
+	}
+}

@@ -173,7 +173,7 @@ func (o *publisherOptions) checkup(t *Table, p *Process, log *console, target io
 	if err := o.checkMessage(target, messages); err != nil {
 		return t.Mistake(p, "%w", err)
 	}
-	c.message = &mqtt.Message{Topic: o.topic, Payload: messages.payload, Retain: o.retain}
+	c.message = &mqtt.Message{Topic: o.topic, Payload: messages.payload, QoS: mqtt.QoS(o.qos), Retain: o.retain}
 	return c.run(target)
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -191,9 +192,12 @@ func (c *Core) observe(e testbroker.Event) {
 	}
 	var rejected *rejection
 	switch {
-	case errors.Is(e.Err, testbroker.ErrNoHello): // no mistake: the first ERROR line is to be the one that counts
+	case errors.Is(e.Err, testbroker.ErrNoHello), e.Err == io.EOF: // no mistake: the first ERROR line is to be the one that counts
 		line = line.succeed()
 		line.EventType, line.Details, line.DisconnectReason = "Disconnect", e.Err.Error(), connectionLost
+		if e.Err == io.EOF {
+			line.Details = "the connection ended before CONNECT"
+		}
 	case errors.As(e.Err, &rejected):
 		line.PrincipalID = rejected.principal
 		line = line.fail(reasonAuthorization, rejected.Error())

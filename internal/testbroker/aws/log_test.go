@@ -185,6 +185,24 @@ func TestLookAtThePortIsNoError(t *testing.T) {
 	}
 }
 
+// The same is true of one that tries TLS alone. A part of a CONNECT is an error.
+func TestLookAtTLSIsNoError(t *testing.T) {
+	for sent, want := range map[string]string{
+		"":     `"status":"Success","eventType":"Disconnect","protocol":"MQTT","sourceIp":"127.0.0.1","details":"the connection ended before CONNECT"`,
+		"\x10": `"logLevel":"ERROR"`,
+	} {
+		onDesk(t, Config{}, func(t *testing.T, d *desk) {
+			w := d.dial()
+			w.wantHandshake()
+			w.send([]byte(sent), nil)
+			w.conn.Close()
+			if got := d.text(); strings.Count(got, "\n") != 1 || !strings.Contains(got, want) {
+				t.Errorf("log:\n%swant one line with %s", got, want)
+			}
+		})
+	}
+}
+
 // A client that hangs up after its ClientHello, as one does that does not trust the server, is an error.
 func TestEndInTheMiddleOfTheHandshakeIsAnError(t *testing.T) {
 	onDesk(t, Config{}, func(t *testing.T, d *desk) {

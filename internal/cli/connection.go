@@ -248,6 +248,10 @@ func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 	}
 	d := iot.Diagnose(err, w.server)
 	first := d.Lines[0] + "; reconnecting in " + span(wait)
+	var lost *mqtt.LostError
+	if errors.As(err, &lost) && lost.Short >= 3 && lost.Publishing != nil && lost.Publishing.QoS > 0 {
+		first += " unless the message is given up" // the publisher ends then, and may do so at once
+	}
 	if w.worthExplaining(err, d) {
 		w.log.warn("%s", strings.Join(append([]string{first}, d.Lines[1:]...), "\n  "))
 	} else {

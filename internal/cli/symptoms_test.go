@@ -233,6 +233,16 @@ func TestSymptom3HangUpOnPublish(t *testing.T) {
 		if r.exit != ExitUnanswered {
 			t.Errorf("exit code %d", r.exit)
 		}
+		attempts := strings.Split(r.stderr.String(), "; reconnecting in ")[1:] // the last one is never made
+		for i, attempt := range attempts {
+			line, _, _ := strings.Cut(attempt, "\n")
+			if last := i == len(attempts)-1; strings.HasSuffix(line, " unless the message is given up") != last {
+				t.Errorf("loss %d of %d: reconnecting in %s", i+1, len(attempts), line)
+			}
+		}
+		if len(attempts) != 3 {
+			t.Errorf("%d losses, want 3:\n%s", len(attempts), r.stderr.String())
+		}
 		time.Sleep(time.Second)
 		r = c.start(Publisher, "-t", "site/7", "-m", "x", "--check")
 		r.wait()

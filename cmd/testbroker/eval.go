@@ -59,7 +59,7 @@ func (o *evalOptions) table() *cli.Table {
 		Notes: []string{
 			"The first line on standard output is allow or deny, the second the reason. After a deny that no statement " +
 				"caused, the third is the smallest statement that would allow it; where AWS refuses such a resource whatever the " +
-				"policies say, the second says so and there is no third. The exit code is 0 for allow, 1 for deny, and 2 " +
+				"policies say, the second says so, after an allow too, and there is no third. The exit code is 0 for allow, 1 for deny, and 2 " +
 				"for a mistake in the options or in a document, which is told on one line: FILE:LINE:COLUMN: what is wrong.",
 			"A resource that is no ARN is one of the partition, region and account that the policies' own ARNs name (of each " +
 				"the first that is no wildcard), else of arn:aws:iot:us-east-1:123456789012. So is topic/NAME as the value of iot:LastWillTopic.",
@@ -104,6 +104,9 @@ func eval(p *cli.Process) cli.ExitCode {
 	lines, code := []string{"deny", decision.Reason()}, exitDeny
 	if decision.Allowed {
 		lines[0], code = "allow", exitAllow
+		if err := impossible(request); err != nil {
+			lines[1] += fmt.Sprintf("; AWS refuses it all the same: %v", err)
+		}
 	} else if err := impossible(request); err != nil && decision.Statement == nil {
 		lines[1] += fmt.Sprintf("; no statement would help: %v", err)
 	} else if suggestion := decision.Suggestion(); suggestion != "" {

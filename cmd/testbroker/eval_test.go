@@ -141,6 +141,11 @@ func TestEvalSuggestsNoStatementThatCannotHelp(t *testing.T) {
 			t.Errorf("%s %s: exit code %d, stdout %q, stderr %q, want %s", c.action, c.resource, code, stdout, stderr, c.want)
 		}
 	}
+	everything := `{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}`
+	code, stdout, _ := runEval(t, everything, "--policy", "-", "--action", "iot:Publish", "--resource", "topic/a/+")
+	if code != exitAllow || !strings.Contains(stdout, "; AWS refuses it all the same: topic name has the wildcard '+'") {
+		t.Errorf("exit code %d, stdout %q", code, stdout)
+	}
 	for action, resource := range map[string]string{
 		"iot:Publish": "topic/1/2/3/4/5/6/7/8", "iot:Subscribe": "topicfilter/+/2/3/4/5/6/7/#", "iot:Receive": "topic/$aws/events/x", "iot:Connect": "client/a",
 	} {

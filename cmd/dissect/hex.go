@@ -35,7 +35,10 @@ var (
 	dumpLine  = regexp.MustCompile(`^([0-9a-fA-F]{4,16})(:|  )\s*(.*)$`)       // xxd, hexdump -C, tshark -x
 	endLine   = regexp.MustCompile(`^[0-9a-fA-F]{7,8}$`)                       // hexdump's last
 	sentLine  = regexp.MustCompile(`^(>|<|→|←)\s*(?:\+([0-9.]+)\s+)?(.*)$`)    // dissect -f hex
-	quotedAny = regexp.MustCompile(`^[\s0-9a-fA-F,:;\-\[\]"'.]*$`)             // bare hex and what may stand between
+	ownLine   = regexp.MustCompile(`^(?:(?:publisher|subscriber|demo|testbroker): |connecting to .* as |connected in \d|` +
+		`subscribed to .*, QoS [012]$|received \d+ messages? \(|reading from the terminal; |\d+ (?:of \d+ )?(?:sent|acknowledged)\b|` +
+		`.*, \d+ bytes?, QoS [012](?:, retained|, sent again)*(?:: sent|: acknowledged in .*)?$|of an earlier run: )`) // what the programs say beside a trace
+	quotedAny = regexp.MustCompile(`^[\s0-9a-fA-F,:;\-\[\]"'.]*$`) // bare hex and what may stand between
 )
 
 // readHex reads bytes from text.
@@ -46,6 +49,7 @@ func (o *options) readHex(text string) ([]conversation, error) {
 		sessions []*conversation // the connections of a trace
 		session  = new(conversation)
 		code     source
+		own      bool // the line before was one of the programs' own, which may go on
 	)
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t\r")
@@ -106,6 +110,11 @@ func (o *options) readHex(text string) ([]conversation, error) {
 			session.chunks = append(session.chunks, c)
 			continue
 		}
+		if !inside && (ownLine.MatchString(written) || own && strings.HasPrefix(written, "  ") && !quotedAny.MatchString(written)) {
+			own = true
+			continue
+		}
+		own = false
 		line = code.withoutComments(written)
 		if line == "" {
 			continue

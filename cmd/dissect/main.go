@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"iotwire/internal/cli"
 	"iotwire/mqtt/dissect"
@@ -152,8 +153,12 @@ func (o *options) read(p *cli.Process) ([]conversation, error) {
 		return readCapture(b, o.port)
 	case o.input == "auto" && isText(b):
 		conversations, err := o.readHex(string(b))
-		if err == nil || !errors.Is(err, errNoHex) {
+		if !errors.Is(err, errNoHex) {
 			return conversations, err
+		}
+		if packet, _ := dissect.Read(b, dissect.Unknown); !packet.NotMQTT {
+			line, why, _ := strings.Cut(err.Error(), ": ")
+			return nil, fmt.Errorf("%s; -I raw reads it as bytes (%s)", line, why)
 		}
 	}
 	return []conversation{{chunks: []chunk{{from: o.direction(), bytes: b}}}}, nil

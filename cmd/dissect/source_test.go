@@ -69,3 +69,43 @@ func TestInputWithoutBytesIsRefused(t *testing.T) {
 		t.Errorf("raw: exit code %d, printed %q", code, out)
 	}
 }
+
+// Text that is not understood is no packet: who wants its bytes says so.
+func TestTextIsNotReadAsBytesUnasked(t *testing.T) {
+	for input, says := range map[string]string{
+		"hello world\n":        "dissect: line 1 is not hex; -I raw reads it as bytes",
+		"c000\nis a PINGREQ\n": "dissect: line 2 is not hex; -I raw reads it as bytes",
+		"{0xc0, zero}":         "dissect: line 1 is not hex; -I raw reads it as bytes",
+	} {
+		if out, code := try(t, input); code != 1 || !strings.HasPrefix(out, says) || strings.Count(out, "\n") != 1 {
+			t.Errorf("%q: exit code %d, printed %q", input, code, out)
+		}
+	}
+	if out, code := try(t, "hello world\n", "-I", "raw"); code == 1 || !strings.Contains(out, "68") {
+		t.Errorf("raw: exit code %d, printed %q", code, out)
+	}
+	for _, input := range []string{"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", "GET /mqtt HTTP/1.1\r\n\r\n"} {
+		if out, _ := try(t, input); !strings.Contains(out, "HTTP: a web server") {
+			t.Errorf("%q: printed %q", input, out)
+		}
+	}
+}
+
+// What a program says on standard error does not disturb the trace that it writes there.
+func TestReadsATraceBetweenTheLinesOfItsProgram(t *testing.T) {
+	const trace = "connecting to mqtt://127.0.0.1:1883 as c\n" +
+		"> +0.000 10 0d 00 04 4d 51 54 54 04 02 00 0a 00 01 63  # 1 CONNECT\n" +
+		"< +0.031 20 02 00 00  # 2 CONNACK\n" +
+		"connected in 31 ms (TLS 1.3, TLS_AES_128_GCM_SHA256)\n" +
+		"subscribed to a/#, QoS 1\nc0 00, 3 bytes, QoS 0, retained\n1/2 t, 1 byte, QoS 1: acknowledged in 2 ms\n" +
+		"subscriber: connection lost: EOF; reconnecting in 1 s\n  the policy allows no such thing\n" +
+		"> +0.040 c0 00  # 3 PINGREQ\n" +
+		"received 3 messages (1 byte) in 2 s\n2 of 2 acknowledged in 1 s (median 1 ms, slowest 2 ms)\n"
+	out, code := try(t, trace, "-f", "brief")
+	if code != 0 || strings.Count(out, "\n") != 4 || !strings.Contains(out, "PINGREQ") {
+		t.Errorf("exit code %d, printed:\n%s", code, out)
+	}
+	if out, code := try(t, trace+"something else\n", "-f", "brief"); code != 1 || !strings.Contains(out, "line 13 is not hex") {
+		t.Errorf("exit code %d, printed:\n%s", code, out)
+	}
+}

@@ -27,7 +27,8 @@ type checkup struct {
 	skipped map[string]string // why a step that others take is left out, by its name
 	hint    string            // what else it could do
 
-	failed error // of standard output
+	lowered bool  // a subscription was granted for less than was asked for
+	failed  error // of standard output
 }
 
 func (o *connection) checkOption(help string) Option {
@@ -91,6 +92,8 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 	case c.failed != nil && !isClosedPipe(c.failed):
 		c.log.fail(outputError(c.failed).Error())
 		return ExitLocal
+	case code == ExitDone && c.lowered:
+		c.say("it works, but not at QoS %d", c.o.qos)
 	case code == ExitDone:
 		c.say("nothing is wrong on the way%s", c.hint)
 	}
@@ -108,6 +111,7 @@ func (c *checkup) tell(step iot.Step) ExitCode {
 		c.say("%s", line)
 		return ExitDone
 	case iot.Warned:
+		c.lowered = c.lowered || step.Name == "SUBSCRIBE"
 		c.print(line)
 		return ExitDone
 	}

@@ -81,6 +81,9 @@ func run(p *cli.Process) cli.ExitCode {
 	if o.hex == "" && o.file == "" && p.TerminalInput {
 		return t.Mistake(p, "nothing to read: give a FILE, -x HEX, or a pipe")
 	}
+	if o.blank && o.format != "full" && o.format != "why" && o.format != "hex" {
+		return t.Mistake(p, "--blank makes a worksheet of its own, and -f %s does not go with it", o.format)
+	}
 	conversations, err := o.read(p)
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "dissect: %v\n", err)
@@ -179,7 +182,7 @@ func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
 	l := dissect.Layout{
 		Width:       o.width,
 		ASCII:       !cli.UTF8(p),
-		Color:       o.color == "always" || o.color == "auto" && p.Terminal && p.Getenv("NO_COLOR") == "",
+		Color:       o.color == "always" || o.color == "auto" && p.Terminal && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb",
 		ShowSecrets: o.secrets,
 		Style: map[string]dissect.Style{"full": dissect.Full, "brief": dissect.Brief, "why": dissect.Why,
 			"hex": dissect.Hex}[o.format],
@@ -187,8 +190,8 @@ func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
 	if l.Width == 0 {
 		l.Width = p.Width(p.Terminal)
 	}
-	pr := &printer{layout: l, json: o.format == "json" && !o.blank, out: out}
-	if o.format == "page" && !o.blank {
+	pr := &printer{layout: l, json: o.format == "json", out: out}
+	if o.format == "page" {
 		pr.page = &dissect.Page{ShowSecrets: o.secrets}
 	}
 	return pr

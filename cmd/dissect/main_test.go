@@ -103,6 +103,16 @@ func TestExitCodes(t *testing.T) {
 		{"", []string{"--spec", "3.1.2-24"}, 0, "\n  testbroker    internal/testbroker/connection.go: connection.expire\n"},
 		{"", []string{"--spec", "6.0.0-1"}, 0, "\n  not here      there is no MQTT over WebSocket"},
 		{"", []string{"--spec", "4.9"}, 2, "no such statement"},
+		{"", []string{"--spec", "§3.3.1-4"}, 0, "MQTT-3.3.1-4  both"},
+		{"", []string{"--spec", "[MQTT-3.3.1-4]"}, 0, "MQTT-3.3.1-4  both"},
+		{"", []string{"--spec", "[3.3.1-4]"}, 0, "MQTT-3.3.1-4  both"},
+		{"", []string{"--spec", "§3.3.1.2"}, 0, "Section 3.3.1.2 has no numbered statement. The nearest above it is in section 3.3.1:\n\nMQTT-3.3.1-1  "},
+		{"", []string{"--spec", "2.2.3"}, 0, "Section 2.2.3 has no numbered statement. The nearest above it is in section 2.2:\n\nMQTT-2.2.2-1  "},
+		{"", []string{"--spec", "3.13.1"}, 0, "Section 3.13.1 has no numbered statement. The nearest above it is in section 3.12.4:\n\nMQTT-3.12.4-1  "},
+		{"", []string{"--spec", "[]"}, 2, "no such statement"},
+		{"c000", []string{"--blank", "-f", "json"}, 2, "--blank"},
+		{"c000", []string{"--blank", "-f", "page"}, 2, "--blank"},
+		{"c000", []string{"--blank", "-f", "brief"}, 2, "--blank"},
 		{"c000", []string{"--blank"}, 0, "____ ....   Packet type            ____________________             "},
 		{"HTTP/1.1 400", nil, 0, "HTTP"},
 		{"\x16\x03\x01\x02\x00\x01", nil, 0, "TLS"},
@@ -116,6 +126,25 @@ func TestExitCodes(t *testing.T) {
 		}
 		if strings.Contains(strings.Join(test.args, ""), "secret") != strings.Contains(out, `"secret"`) && strings.Contains(test.input, "secret") {
 			t.Errorf("%q: the password is where it should not be:\n%s", test.args, out)
+		}
+	}
+}
+
+// A terminal that cannot show colors gets none, unless they are asked for.
+func TestColorOnTerminals(t *testing.T) {
+	for _, test := range []struct {
+		term, noColor, color string
+		want                 bool
+	}{
+		{"xterm", "", "auto", true}, {"dumb", "", "auto", false}, {"xterm", "1", "auto", false},
+		{"dumb", "", "always", true}, {"xterm", "", "never", false},
+	} {
+		var out bytes.Buffer
+		env := map[string]string{"TERM": test.term, "NO_COLOR": test.noColor}
+		run(&cli.Process{Args: []string{"-x", "c100", "--color", test.color}, Terminal: true, Stdout: &out, Stderr: &out,
+			Getenv: func(name string) string { return env[name] }})
+		if got := strings.Contains(out.String(), "\x1b["); got != test.want {
+			t.Errorf("%+v: colored %v, printed:\n%s", test, got, out.String())
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -38,13 +40,52 @@ var nowhere = map[string]string{
 
 const withoutWebSocket = "there is no MQTT over WebSocket in this repository"
 
+// withoutStatements is the sections in which, as a whole, there is no numbered statement.
+var withoutStatements = regexp.MustCompile(`^(2\.1|2\.4|3\.4|3\.5|3\.7|3\.11|3\.13|4\.2)(\.|$)`)
+
+// statementsAbove returns the statements of the section that this one is a part of, 3.3.1 for 3.3.1.2, or else of the
+// last in front of it, 3.12.4 for 3.13, and the number of that section.
+func statementsAbove(section string) (found []dissect.Statement, above string) {
+	if strings.Trim(section, "0123456789.") != "" {
+		return nil, ""
+	}
+	for above = section; strings.Count(above, ".") > 1; {
+		above = above[:strings.LastIndexByte(above, '.')]
+		if found = dissect.StatementsOf(above); len(found) > 0 {
+			return found, above
+		}
+	}
+	if !withoutStatements.MatchString(section) {
+		return nil, ""
+	}
+	above = ""
+	for s := range dissect.Statements() {
+		if here := s.Section(); sectionBefore(here, section) && (above == "" || sectionBefore(above, here)) {
+			above = here
+		}
+	}
+	return dissect.StatementsOf(above), above
+}
+
+// sectionBefore reports whether section a stands in front of b in the standard.
+func sectionBefore(a, b string) bool {
+	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	}) < 0
+}
+
 // showStatements is dissect --spec.
 func (o *options) showStatements(t *cli.Table, p *cli.Process) cli.ExitCode {
-	found := dissect.StatementsOf(o.spec)
-	if len(found) == 0 {
-		return t.Mistake(p, "--spec %q: no such statement or section; it is written 3.3.1-4 or 3.3", o.spec)
-	}
+	wanted := strings.NewReplacer("§", "", "[", "", "]", "", " ", "").Replace(strings.TrimPrefix(strings.TrimSpace(o.spec), "section "))
+	found := dissect.StatementsOf(wanted)
 	var b strings.Builder
+	if len(found) == 0 {
+		var above string
+		if found, above = statementsAbove(wanted); len(found) == 0 {
+			return t.Mistake(p, "--spec %q: no such statement or section; it is written 3.3.1-4 or 3.3", o.spec)
+		}
+		fmt.Fprintf(&b, "Section %s has no numbered statement. The nearest above it is in section %s:\n\n", wanted, above)
+	}
 	for _, s := range found {
 		who := s.Who
 		if who == "both" {

@@ -260,7 +260,7 @@ func (w *walk) tls(ctx context.Context) bool {
 	defer cancel()
 	began := time.Now()
 	d := &dialer{endpoint: w.endpoint, credentials: w.Config.Credentials, tls: config,
-		needALPN: w.aws && w.endpoint.Port == 443, now: w.Config.clock(), dialContext: w.dialContext()}
+		needALPN: w.Config.offerALPN(config, w.endpoint, w.aws), now: w.Config.clock(), dialContext: w.dialContext()}
 	conn, err := d.dial(ctx)
 	took := milliseconds(began)
 	if err == nil {

@@ -2,6 +2,7 @@ package iot
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -20,6 +21,9 @@ type Config struct {
 	// Port, if not 0, takes the place of the endpoint's. With TLS, port 443 selects the protocol x-amzn-mqtt-ca (ALPN), by
 	// which AWS IoT Core is reached where a firewall lets only HTTPS pass.
 	Port int
+
+	// ALPN selects the same protocol on any port, for a server that demands it there.
+	ALPN bool
 
 	// ClientID is the whole client identifier. If it is empty, [NewClientID] makes one of ClientPrefix. AWS IoT Core
 	// disconnects a client when another connects with the same identifier; [Diagnose] does not suspect that of an identifier
@@ -89,7 +93,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 		d.credentials = c.Credentials
 		d.tls = tlsConfig(e, c.Credentials, d.now)
 		d.tls.KeyLogWriter = c.KeyLog
-		d.needALPN = aws && e.Port == 443
+		d.needALPN = c.offerALPN(d.tls, e, aws)
 	}
 	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,
 		Retry: func(err error) bool { return worthRetry(err, d.now()) }}
@@ -116,6 +120,14 @@ func (c Config) endpoint() (Endpoint, error) {
 		e.Port = c.Port
 	}
 	return e, err
+}
+
+// offerALPN makes ALPN part of config where it says so, and reports whether the server has to agree.
+func (c Config) offerALPN(config *tls.Config, e Endpoint, aws bool) bool {
+	if c.ALPN {
+		config.NextProtos = []string{alpn}
+	}
+	return aws && (c.ALPN || e.Port == 443)
 }
 
 func (c Config) clock() func() time.Time {

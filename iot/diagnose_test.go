@@ -106,7 +106,7 @@ func TestDiagnose(t *testing.T) {
 		{"no name in the hello", &net.OpError{Op: "remote error", Err: errors.New("tls: unrecognized name")}, Config{Endpoint: "127.0.0.1", AWS: true}, KindTLS,
 			[]string{"the server wants to be called by a name, and for an address such as 127.0.0.1 none is sent", "\n  use a host name"}},
 		{"no protocol in the hello", &net.OpError{Op: "remote error", Err: errors.New("tls: no application protocol")}, Config{Endpoint: "localhost:28443", AWS: true}, KindTLS,
-			[]string{"the server at localhost:28443 demands a protocol in the TLS handshake (ALPN), and none is offered on port 28443\n  as with AWS IoT, port 443 is the one"}},
+			[]string{"the server at localhost:28443 demands a protocol in the TLS handshake (ALPN), and none is offered on port 28443\n  the option --alpn offers " + alpn + " on any port"}},
 		{"another protocol in the hello", &net.OpError{Op: "remote error", Err: errors.New("tls: no application protocol")}, Config{Endpoint: "localhost:443", AWS: true}, KindTLS,
 			[]string{"the server at localhost:443 does not speak the protocol " + alpn}},
 		{"broken rule, lost", fmt.Errorf("%w: %w", mqtt.ErrLost, mqtt.ErrProtocol), local, KindProtocol, []string{"a trace of the packets"}},

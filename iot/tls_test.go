@@ -377,6 +377,7 @@ func TestPort443SpeaksTheProtocolOfAWS(t *testing.T) {
 		{"another broker, without ALPN", "broker.example.com:443", nil, []string{alpn}, false},
 		{"another broker, with other protocols", "broker.example.com:443", []string{"mqtt"}, []string{alpn}, true},
 		{"port 8883", host, []string{"http/1.1"}, nil, false},
+		{"another port, as asked for", host + ":8443", []string{"http/1.1", alpn}, []string{alpn}, false},
 		{"another port", host + ":8443", []string{"http/1.1"}, nil, false},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -386,7 +387,7 @@ func TestPort443SpeaksTheProtocolOfAWS(t *testing.T) {
 					s := w.listen(t, issue(w.ca, ecdsaKey(), func(c *x509.Certificate) { c.DNSNames = []string{host, "broker.example.com"} }))
 					s.tls.NextProtos, s.tls.MaxVersion = test.protos, version
 					c := w.config()
-					c.Endpoint = test.endpoint
+					c.Endpoint, c.ALPN = test.endpoint, test.what == "another port, as asked for"
 					err, again := s.attempt(c)
 					if test.fails {
 						meets(t, c, err, again, false, KindTLS, "does not speak the protocol "+alpn, "port 8883 needs no ALPN")

@@ -25,7 +25,7 @@ type connection struct {
 	store                     string
 	qos                       int
 	keepAlive, timeout        time.Duration
-	quiet                     bool
+	quiet, alpn               bool
 	trace                     TraceOptions
 	page, pcap, keylog        string
 }
@@ -68,6 +68,7 @@ func (o *connection) identityOptions() []Option {
 		{Name: "cert", Metavar: "FILE", Value: &o.cert, Help: "the same for the certificate"},
 		{Name: "key", Metavar: "FILE", Value: &o.key, Help: "the same for the private key"},
 		{Name: "aws", Value: &o.aws, Help: "the server is AWS IoT Core, or plays it, though its name does not end in .amazonaws.com"},
+		{Name: "alpn", Value: &o.alpn, Help: "offer the protocol x-amzn-mqtt-ca (ALPN) on any port; on port 443 it always is"},
 	}
 }
 
@@ -145,7 +146,7 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 
 // server says where to connect, and as whom, but for the credentials.
 func (o *connection) server(p *Process) iot.Config {
-	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, AWS: o.aws, DialContext: p.dial}
+	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, AWS: o.aws, ALPN: o.alpn, DialContext: p.dial}
 	if o.clientID == "" {
 		c.ClientPrefix = o.prefix
 	}

@@ -98,6 +98,13 @@ func TestSymptom12Port443WithoutTheProtocol(t *testing.T) {
 			"  on port 443 that is how AWS IoT knows MQTT; is the endpoint right, and does a proxy stand in between?",
 			"  port 8883 needs no ALPN")
 	}
+	inCloud(t, aws.Config{}, func(t *testing.T, c *cloud) { // on another port, by the option
+		start(t, Publisher, to(c.DialALPN), nil, c.args("-e", awsHost+":8443", "-m", "x")...).ended(ExitTLS)
+		time.Sleep(2 * time.Second)
+		start(t, Publisher, to(c.DialALPN), nil, c.args("-e", awsHost+":8443", "-m", "x", "--alpn")...).ended(ExitDone)
+		time.Sleep(2 * time.Second)
+		start(t, Publisher, to(c.DialALPN), nil, c.args("-e", awsHost+":8443", "-m", "x", "--alpn", "--check")...).ended(ExitDone)
+	})
 	inCloud(t, aws.Config{}, func(t *testing.T, c *cloud) { // and with it all is well
 		start(t, Publisher, to(c.DialALPN), nil, c.args("-e", awsHost+":443", "-m", "x")...).ended(ExitDone)
 	})

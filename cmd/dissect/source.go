@@ -73,13 +73,13 @@ func (s *source) read(line string) (b []byte, taken bool, err error) {
 		b, err = hex.DecodeString(onlyHex(line))
 	case strings.HasPrefix(line, `\`) && !strings.ContainsAny(line, " \t"):
 		b, err = unescape(line)
-	case strings.Contains(line, `"`) && (continued || strings.Contains(line, `\`)):
+	case strings.ContainsAny(line, `"'`) && (continued || strings.Contains(line, `\`)):
 		s.strings = true
-		before, rest, _ := strings.Cut(line, `"`)
-		if !beforeString.MatchString(before) {
-			return nil, true, fmt.Errorf("cannot read %q", shorten(before))
+		begin := strings.IndexAny(line, `"'`)
+		if !beforeString.MatchString(line[:begin]) {
+			return nil, true, fmt.Errorf("cannot read %q", shorten(line[:begin]))
 		}
-		b, err = elements(strings.TrimRight(`"`+rest, "+;,)\\ \t"), false)
+		b, err = elements(strings.TrimRight(line[begin:], "+;,)\\ \t"), false)
 	case strings.Contains(line, "0x") || strings.Contains(line, "0X") || strings.Contains(line, `\`):
 		m := listOf.FindStringSubmatch(line)
 		if m == nil {
@@ -134,7 +134,7 @@ func (s *source) braces(line string) (b []byte, err error) {
 }
 
 // elements reads elements with commas between them. Without braces around them, digits alone may be hex as well as
-// decimal, and are taken if both are the same.
+// decimal, and are taken if both are the same; and what is between ' and ' may be a string, as in Python.
 func elements(s string, inBraces bool) (b []byte, err error) {
 	alone := true // no element without a comma stands in front
 	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
@@ -158,7 +158,7 @@ func elements(s string, inBraces bool) (b []byte, err error) {
 			if err != nil {
 				return nil, err
 			}
-			if s[0] == '\'' && len(text) != 1 {
+			if inBraces && s[0] == '\'' && len(text) != 1 {
 				return nil, fmt.Errorf("%s is not one byte", shorten(s[:end+1]))
 			}
 			b, s, alone = append(b, text...), s[end+1:], false

@@ -142,7 +142,9 @@ func elements(s string, inBraces bool) (b []byte, err error) {
 			s, alone = s[1:], true
 			continue
 		}
-		s = cast.ReplaceAllString(s, "")
+		if s[0] == '(' {
+			s = s[len(cast.FindString(s)):]
+		}
 		if s != "" && (s[0] == '"' || s[0] == '\'') {
 			end := 1
 			for end < len(s) && s[end] != s[0] {
@@ -164,7 +166,10 @@ func elements(s string, inBraces bool) (b []byte, err error) {
 			b, s, alone = append(b, text...), s[end+1:], false
 			continue
 		}
-		end := strings.IndexAny(s+",", ", \t+\"'")
+		end := strings.IndexAny(s, ", \t+\"'")
+		if end < 0 {
+			end = len(s)
+		}
 		word := s[:end]
 		s = s[end:]
 		digits := strings.ToLower(strings.TrimRight(word, "uUlL"))

@@ -109,3 +109,13 @@ func TestReadsATraceBetweenTheLinesOfItsProgram(t *testing.T) {
 		t.Errorf("exit code %d, printed:\n%s", code, out)
 	}
 }
+
+// A long array on one line is read in a time that grows with its length, and not with its square.
+func TestReadsALongLine(t *testing.T) {
+	const n = 300_000
+	o := options{}
+	all, err := o.readHex("{" + strings.Repeat("0xc0, (byte) 0, ", n) + "}")
+	if err != nil || len(all) != 1 || len(all[0].chunks[0].bytes) != 2*n {
+		t.Errorf("read %d conversations, %v", len(all), err)
+	}
+}

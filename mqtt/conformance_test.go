@@ -2,12 +2,15 @@ package mqtt
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -132,11 +135,35 @@ func TestEmptyTestDoesNotCount(t *testing.T) {
 	}
 }
 
-// TestConformance holds CONFORMANCE.md against the table of statements and the tests that there are. With -update it
-// writes the file.
+// runTests runs the tests of the statements and returns how each ended: "pass", "fail" or "skip", by the directory and
+// the name.
+func runTests(t *testing.T, directories ...string) map[string]string {
+	t.Helper()
+	results := map[string]string{}
+	for _, directory := range directories {
+		out, err := exec.Command("go", "test", "-json", "-run", "^TestMQTT_", "./"+directory).Output()
+		if errors.Is(err, exec.ErrNotFound) {
+			t.Skip("there is no go command to run the tests of the statements with")
+		}
+		for line := range bytes.Lines(out) {
+			var event struct{ Action, Test string }
+			if json.Unmarshal(line, &event) == nil && event.Test != "" {
+				results[path.Join(directory, event.Test)] = event.Action // the last one is the result
+			}
+		}
+		if err != nil {
+			t.Errorf("go test -run ^TestMQTT_ ./%s: %v", directory, err)
+		}
+	}
+	return results
+}
+
+// TestConformance holds CONFORMANCE.md against the table of statements, the tests that there are, and how they end. With
+// -update it writes the file.
 func TestConformance(t *testing.T) {
 	const file = "CONFORMANCE.md"
-	got, missing := conformance(readStatements(t), findTests(t, ".", "packet", "../iot"))
+	directories := []string{".", "packet", "../iot"}
+	got, missing := conformance(readStatements(t), findTests(t, directories...), runTests(t, directories...))
 	for _, id := range missing {
 		t.Errorf("%s has neither a test nor a reason to have none", id)
 	}
@@ -169,7 +196,7 @@ func TestEveryStatementTestNamesAStatement(t *testing.T) {
 }
 
 // conformance writes the page, and returns the statements that have neither a test nor a reason.
-func conformance(all []statement, tests map[string][]string) (page []byte, missing []string) {
+func conformance(all []statement, tests map[string][]string, results map[string]string) (page []byte, missing []string) {
 	var ours, others []statement
 	tested := 0
 	for _, s := range all {
@@ -191,27 +218,27 @@ Generated from testdata/statements.tsv and the tests: do not edit. To write it a
     go test ./mqtt -run TestConformance -update
 
 The standard (OASIS, 2014) has %d numbered statements. %d of them ask a client to do or to check something. Tests that
-are named after them: for %d. Without, for the reason given: %d. The others are for servers. The tests run with all
-others, or alone, and have to pass:
+are named after them: for %d. Without, for the reason given: %d. The others are for servers. The results are those of
 
     go test ./mqtt/... ./iot -run TestMQTT_
 
 `, len(all), len(ours), tested, len(ours)-tested)
-	missing = table(&b, ours, tests)
+	missing = table(&b, ours, tests, results)
 	if len(others) > 0 {
 		b.WriteString("\nThese ask nothing of a client, and there is a test of what it does when a server acts on them:\n\n")
-		table(&b, others, tests)
+		table(&b, others, tests, results)
 	}
 	return b.Bytes(), missing
 }
 
-func table(b *bytes.Buffer, rows []statement, tests map[string][]string) (missing []string) {
+func table(b *bytes.Buffer, rows []statement, tests map[string][]string, results map[string]string) (missing []string) {
 	roles := map[string]string{"do": "does", "check": "checks", "both": "does and checks", "none": ""}
-	b.WriteString("| Statement | In our words | The client | Test |\n|---|---|---|---|\n")
+	b.WriteString("| Statement | In our words | The client | Test | Result |\n|---|---|---|---|---|\n")
 	for _, s := range rows {
-		var cells []string
+		var cells, ended []string
 		for _, file := range slices.Sorted(slices.Values(tests[s.testName()])) {
 			cells = append(cells, fmt.Sprintf("%s in [%s](%s)", s.testName(), path.Join(path.Base(path.Dir("mqtt/"+file)), path.Base(file)), file))
+			ended = append(ended, results[path.Join(path.Dir(file), s.testName())])
 		}
 		cell := strings.Join(cells, "<br>")
 		if cell == "" {
@@ -220,7 +247,7 @@ func table(b *bytes.Buffer, rows []statement, tests map[string][]string) (missin
 				missing = append(missing, s.id)
 			}
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", s.id, strings.ReplaceAll(s.text, "|", "\\|"), roles[s.role], cell)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", s.id, strings.ReplaceAll(s.text, "|", "\\|"), roles[s.role], cell, strings.Join(ended, "<br>"))
 	}
 	return missing
 }

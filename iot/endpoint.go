@@ -84,7 +84,7 @@ func splitPort(s, rest string) (host, port string, err error) {
 	if inside, found := strings.CutPrefix(rest, "["); found {
 		inside, behind, found := strings.Cut(inside, "]")
 		address, err := netip.ParseAddr(inside)
-		if !found || err != nil || !address.Is6() {
+		if !found || err != nil || !address.Is6() || strings.ContainsAny(address.Zone(), "[%") {
 			return "", "", invalid("endpoint %q: want an IPv6 address in the brackets, such as [2001:db8::1]:8883", s)
 		}
 		port, found := strings.CutPrefix(behind, ":")

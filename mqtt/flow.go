@@ -18,7 +18,7 @@ type flow struct {
 	resumed  bool   // an earlier client accepted it
 	id       uint16 // 0 until it is in flight
 	size     int    // bytes that the queue counts for it
-	start    uint64 // position of its latest copy in the connection's stream
+	start    uint64 // position of its first copy in the connection's stream: a later one, not yet written, must not hide it
 	end      uint64 // and, for QoS 0, the position behind it
 
 	packet []byte // the PUBLISH as it stands on the wire; empty once PUBREC came, and for QoS 0

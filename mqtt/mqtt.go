@@ -212,11 +212,12 @@ type Queue struct {
 // FullPolicy says what Publish and Submit do when the queue is full.
 type FullPolicy uint8
 
-// The policies of a full queue.
+// The policies of a full queue. What DropOldest drops leaves the Store in the next instant: after a crash before that it
+// is there yet.
 const (
 	Block      FullPolicy = iota // wait for room, as long as the context allows
 	Reject                       // fail with ErrQueueFull
-	DropOldest                   // make room: the oldest message that waits fails with ErrQueueFull. After a crash in that instant a Store may have it yet
+	DropOldest                   // make room: the oldest message that waits fails with ErrQueueFull
 )
 
 // Backoff spaces attempts with full jitter: attempt n waits a random time between 0 and Min*2^n, at most Max, and at

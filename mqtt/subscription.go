@@ -205,10 +205,7 @@ func (l *loop) next(ctx context.Context) error {
 	if l.s.closed.Load() {
 		return ErrUnsubscribed
 	}
-	// From here to leaveBody a Shutdown waits for this loop; one that came before keeps it from taking any more.
-	l.s.c.bodies.Add(1)
-	if l.batch.len() == 0 || l.s.c.draining.Load() {
-		l.s.c.leaveBody()
+	if l.batch.len() == 0 || !l.s.c.enterBody() {
 		if err := l.fetch(ctx); err != nil {
 			return err
 		}
@@ -283,7 +280,18 @@ func (l *loop) putBack() {
 	}
 }
 
-// leaveBody says that the body of a message loop does not run. It is called without the lock.
+// enterBody says that the body of a message loop is about to run: from here to leaveBody, Shutdown waits for it. It
+// returns false if Shutdown was called before. It is called without the lock.
+func (c *Client) enterBody() bool {
+	c.bodies.Add(1)
+	if c.draining.Load() {
+		c.leaveBody()
+		return false
+	}
+	return true
+}
+
+// leaveBody says that the body of a message loop has ended. It is called without the lock.
 func (c *Client) leaveBody() {
 	if c.bodies.Add(-1) == 0 && c.draining.Load() {
 		c.mu.Lock()

@@ -40,7 +40,7 @@ func demo(p *cli.Process) cli.ExitCode {
 	if code, done := table.Parse(p); done {
 		return code
 	}
-	stage := &stage{out: p.Stdout, color: colored(p)}
+	stage := &stage{out: p.Stdout, color: p.Colored(p.Terminal, "")}
 	picture, err := illustrate(page)
 	if err != nil {
 		fmt.Fprintln(p.Stderr, "demo:", err)
@@ -65,11 +65,6 @@ func demo(p *cli.Process) cli.ExitCode {
 	}
 	fmt.Fprintf(p.Stdout, "\nDone. The same by hand, in three terminals:\n\n%s\n", strings.Join(byHand(), "\n"))
 	return cli.ExitDone
-}
-
-// colored reports whether colours are of use, and welcome.
-func colored(p *cli.Process) bool {
-	return p.Terminal && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb"
 }
 
 // byHand returns the commands with which to repeat the demonstration.

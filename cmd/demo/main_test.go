@@ -55,9 +55,8 @@ func TestDemoShowsThreeMessagesAndLeavesNothingBehind(t *testing.T) {
 func TestDemoColoursMessagesOnATerminalUnlessAskedNotTo(t *testing.T) {
 	for value, want := range map[string]bool{"": true, "1": false} {
 		var stdout bytes.Buffer
-		s := &stage{out: &stdout, color: colored(&cli.Process{Terminal: true, Getenv: func(name string) string {
-			return map[string]string{"NO_COLOR": value}[name]
-		}})}
+		p := &cli.Process{Getenv: func(name string) string { return map[string]string{"NO_COLOR": value, "TERM": "xterm"}[name] }}
+		s := &stage{out: &stdout, color: p.Colored(true, "")}
 		io.WriteString(s.message(), "a\nb\n")
 		if got := strings.Contains(stdout.String(), "\x1b[32m         >  b\x1b[0m\n"); got != want {
 			t.Errorf("NO_COLOR=%s: %q", value, &stdout)

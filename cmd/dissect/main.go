@@ -53,7 +53,7 @@ func (o *options) table() *cli.Table {
 			{Name: "spec", Metavar: "RULE", Value: &o.spec, Help: "show a statement or a section's statements, and read nothing"},
 			{Name: "show-secrets", Value: &o.secrets, Help: "do not hide passwords"},
 			{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500", Help: "columns; $COLUMNS, or 80 to 100 by the terminal"},
-			{Name: "color", Metavar: "WHEN", Value: &o.color, Default: "auto", Choices: []string{"auto", "always", "never"}, Help: "auto, always or never"},
+			{Name: "color", Metavar: "WHEN", Value: &o.color, Default: "auto", Choices: cli.Colors, Help: "auto, always or never"},
 		}}},
 		OneOf:   []string{"hex", "spec"},
 		Operand: &o.file,
@@ -182,7 +182,7 @@ func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
 	l := dissect.Layout{
 		Width:       o.width,
 		ASCII:       !cli.UTF8(p),
-		Color:       o.color == "always" || o.color == "auto" && p.Terminal && p.Getenv("NO_COLOR") == "" && p.Getenv("TERM") != "dumb",
+		Color:       p.Colored(p.Terminal, o.color),
 		ShowSecrets: o.secrets,
 		Style: map[string]dissect.Style{"full": dissect.Full, "brief": dissect.Brief, "why": dissect.Why,
 			"hex": dissect.Hex}[o.format],

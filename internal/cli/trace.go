@@ -49,7 +49,7 @@ func (o *TraceOptions) layout(p *Process) dissect.Layout {
 		Bytes:       o.bytes,
 		Width:       o.width,
 		ShowSecrets: o.secrets,
-		Color:       o.file == "" && p.TerminalError && p.Getenv("NO_COLOR") == "",
+		Color:       p.Colored(o.file == "" && p.TerminalError, ""),
 	}
 	if l.Width == 0 {
 		l.Width = p.Width(o.file == "" && p.TerminalError)

@@ -126,6 +126,35 @@ func TestFullInboxDoesNotStopWhoWaits(t *testing.T) {
 			}
 		})
 	})
+	t.Run("QoS 0 Publish in the loop, to a server that writes before it reads", func(t *testing.T) {
+		bubble(t, func(t *testing.T, s *script) {
+			s.limit = 1000
+			c := s.run(Config{Inbox: 500, KeepAlive: -1})
+			srv, _ := s.connack(false)
+			sub := c.subscribe(srv, "t", QoS1)
+			served := later(func() error {
+				for i := range 20 {
+					if _, err := srv.Write(publishBytes("t", QoS1, uint16(i+1), false, strings.Repeat("x", 300))); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			done := later(func() error {
+				for _, err := range sub.Messages(background) {
+					if err != nil {
+						return err
+					}
+					return c.Publish(background, Message{Topic: "u", Payload: make([]byte, 3000)})
+				}
+				return nil
+			})
+			ended(t, served)
+			srv.want("PUBLISH u q0 (3000 bytes)", "PUBACK 1")
+			ended(t, done)
+			c.stop()
+		})
+	})
 	t.Run("held messages", func(t *testing.T) {
 		bubble(t, func(t *testing.T, s *script) {
 			c := s.run(Config{Inbox: 500})

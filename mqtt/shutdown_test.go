@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -294,5 +295,34 @@ func TestMessagesThatCameBeforeTheEndAreStillYielded(t *testing.T) {
 		loop := c.collect(sub)
 		loop.want("t q0 a", "t q1 b")
 		ended(t, loop.end, ErrClosed)
+	})
+}
+
+// A program that does not return from Config.Large keeps Run, and does not keep Shutdown.
+func TestShutdownDoesNotWaitForLongForConfigLarge(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		stuck, free := make(chan struct{}), make(chan struct{})
+		c := s.run(Config{MaxPacket: 1000, Timeout: 5 * time.Second, Large: func(*Message, int, io.Reader) error {
+			close(stuck)
+			<-free
+			return nil
+		}})
+		srv, _ := s.connack(false)
+		c.subscribe(srv, "t", QoS1)
+		sending := later(func() error { srv.sendLarge(9, 20_000); return nil })
+		<-stuck
+		began := time.Now()
+		ended(t, later(func() error { return c.Shutdown(background) }))
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("Shutdown took %v", took)
+		}
+		select {
+		case <-c.ended:
+			t.Error("Run has returned, with a message in hand")
+		default:
+		}
+		close(free)
+		matches(t, c.wait())
+		ended(t, sending)
 	})
 }

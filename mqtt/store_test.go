@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"iotwire/mqtt/packet"
@@ -283,6 +284,44 @@ func TestWithdrawnMessageIsNotSentByALaterClient(t *testing.T) {
 		}
 		c.Shutdown(background)
 	})
+}
+
+// What made room is gone for a later client too, in the next instant: not only when something else is stored.
+func TestDroppedMessageIsNotSentByALaterClient(t *testing.T) {
+	for q := QoS0; q <= QoS2; q++ { // of the message that needs the room; at QoS 0 it stores nothing itself
+		t.Run(fmt.Sprint("for QoS ", q), func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				d := newDisk()
+				c := s.run(Config{Store: d, Inflight: 1, Queue: Queue{Messages: 1, Full: DropOldest}})
+				srv, _ := s.connack(false)
+				c.nextIdentifier(1)
+				c.submit("t", QoS1, "in flight")
+				srv.want("PUBLISH t q1 1 in flight")
+				oldest := c.submit("t", QoS1, "oldest")
+				newest := later(func() error {
+					_, err := c.Submit(background, Message{Topic: "t", Payload: []byte("newest"), QoS: q})
+					return err
+				})
+				ended(t, newest)
+				matches(t, oldest.Err(), ErrNotSent, ErrQueueFull)
+				synctest.Wait()
+				c2 := s.client(Config{Store: d.crash()})
+				var resumed []int
+				for _, r := range c2.Resumed() {
+					resumed = append(resumed, r.Size)
+				}
+				want := []int{len("in flight")}
+				if q > 0 {
+					want = append(want, len("newest"))
+				}
+				if !slices.Equal(resumed, want) {
+					t.Errorf("a later client has messages of %d bytes, want %d", resumed, want)
+				}
+				c2.Shutdown(background)
+				c.stop()
+			})
+		})
+	}
 }
 
 func TestPoisonMessageFailsAloneAndTheOthersAreDelivered(t *testing.T) {

@@ -290,7 +290,7 @@ func (r *publishing) settle(res result) {
 	case errors.Is(res.err, mqtt.ErrNotSent):
 		r.tally.unsent++
 		if r.o.store != "" && r.failed == nil { // the disk, and not the network
-			r.stop(&failure{ExitLocal, []string{res.err.Error()}})
+			r.stop(&failure{ExitLocal, []string{strings.TrimPrefix(res.err.Error(), mqtt.ErrNotSent.Error()+": ")}})
 		}
 		return
 	default:

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"iotwire/mqtt/packet"
+)
+
+func TestExitCode1WhenTheDiskOfTheStoreIsFull(t *testing.T) {
+	if noFullDisk != "" {
+		t.Skip(noFullDisk)
+	}
+	cause := func(program, store string) []string {
+		return []string{program + "the session store failed: the session store in " + store +
+			" has failed and takes nothing until it is opened again: write " + store + "/session: no space left on device",
+			"  is the disk of --store full? what is in the store stays there"}
+	}
+	t.Run("publisher", func(t *testing.T) {
+		store := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			b, got := observed(t)
+			lines := make(slowLines)
+			r := start(t, Publisher, to(b.Dial), stdin(lines), "--persistent", "--store", store, "-l")
+			lines <- "one\n"
+			synctest.Wait()
+			fillDisk(t, store)
+			lines <- "two\n"
+			r.ended(ExitLocal, cause("publisher: 1 acknowledged, 1 sent but not acknowledged, 0 not sent: ", store)...)
+			close(lines)
+			if m := got.messages(); len(m) != 1 {
+				t.Errorf("the server has %q, want one", m)
+			}
+		})
+	})
+	t.Run("subscriber", func(t *testing.T) {
+		store := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			b, got := observed(t)
+			r := start(t, Subscriber, to(b.Dial), nil, "--persistent", "--store", store, "-t", "a", "-q", "2")
+			synctest.Wait()
+			fillDisk(t, store)
+			b.Publish("a", []byte("x"), packet.QoS2, false)
+			r.ended(ExitLocal, cause("subscriber: ", store)...)
+			if n := got.count(packet.PUBREC); n != 0 {
+				t.Errorf("%d PUBREC left for what was not stored", n)
+			}
+		})
+	})
+}
+
+// What the store has no room for is said to be not sent, once, and what is in it stays.
+func TestExitCode1WhenTheStoreIsFull(t *testing.T) {
+	store := t.TempDir()
+	file := filepath.Join(t.TempDir(), "payload")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), 30<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, Publisher, refused, nil, "--persistent", "--store", store, "-n", "4", "-i", "0", "-f", file)
+		r.wait()
+		const want = "publisher: 0 of 4 acknowledged, 2 kept for a later run, 0 sent but not acknowledged, 2 not sent: session store full: "
+		if lines := strings.SplitAfter(r.stderr.String(), "\n"); r.exit != ExitLocal || !strings.HasPrefix(lines[len(lines)-2], want) {
+			t.Errorf("exit code %d, and it said\n%swant exit code %d and, at the end,\n%s", r.exit, r.stderr.String(), ExitLocal, want)
+		}
+	})
+}
+
+// A refusal that a connection followed does not explain why there is no acknowledgement.
+func TestAnEarlierRefusalIsNotBlamedForTheSilenceOfAConnection(t *testing.T) {
+	store := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		silent, attempts := afterConnect(packet.PUBLISH, ignore), 0
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			if attempts++; attempts == 1 {
+				return refused(ctx, network, address)
+			}
+			return silent(ctx, network, address)
+		}
+		r := run(t, Publisher, dial, nil, "--persistent", "--store", store, "-m", "x")
+		if attempts != 2 {
+			t.Errorf("%d attempts, want a refusal and a connection", attempts)
+		}
+		r.ended(ExitUnanswered, "publisher: 0 of 1 acknowledged, 1 kept for a later run: no acknowledgement for 10.0 s",
+			"  is the server overloaded, or the network slow?")
+	})
+}

@@ -160,6 +160,9 @@ func start(main func(*cli.Process) cli.ExitCode, stderr, stdout io.Writer, args 
 			Stdout:  stdout,
 			Stderr:  stderr,
 			Signals: p.signals,
+			// A person reads it, even if not on a terminal.
+			Terminal:      true,
+			TerminalError: true,
 		})
 	}()
 	return p

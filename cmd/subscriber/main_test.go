@@ -137,7 +137,9 @@ func TestASecondSignalEndsTheProcessThoughNobodyReads(t *testing.T) {
 	w.Close()
 	c.await("subscribed to test/commands")
 	b.Publish("test/commands", bytes.Repeat([]byte("x"), 1<<20), packet.QoS1, false)
-	c.await("test/commands, 1048576 bytes")
+	if _, err := r.Read(make([]byte, 1)); err != nil { // it has begun to write
+		t.Fatal(err)
+	}
 	c.signal(os.Interrupt)
 	c.await("subscriber: stopping")
 	c.signal(os.Interrupt)

@@ -1,6 +1,9 @@
 package cli
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // maxDepth is how deep JSON may be nested to be laid out anew. Deeper, each byte could grow to a line of spaces.
 const maxDepth = 64
@@ -19,11 +22,22 @@ func appendIndented(dst, src []byte) ([]byte, bool) {
 	return r.out, true
 }
 
+// appendFlat appends the JSON text src to dst in one line, otherwise as it is: without white space around it, and with
+// spaces in place of line breaks. It reports what appendIndented does.
+func appendFlat(dst, src []byte) ([]byte, bool) {
+	r := indenter{in: bytes.Trim(src, " \t\r\n"), out: dst, flat: true}
+	if !r.value(0) || r.at != len(r.in) {
+		return dst, false
+	}
+	return r.out, true
+}
+
 // indenter goes over in once. Its methods report whether what they stand for is there, and are then behind it.
 type indenter struct {
-	in  []byte
-	at  int
-	out []byte
+	in   []byte
+	at   int
+	out  []byte
+	flat bool // keep the spaces, and do not begin new lines
 }
 
 func (r *indenter) value(depth int) bool {
@@ -63,7 +77,9 @@ func (r *indenter) list(depth int, end byte) bool {
 				return false
 			}
 			r.copy(1)
-			r.out = append(r.out, ' ')
+			if !r.flat {
+				r.out = append(r.out, ' ')
+			}
 			r.space()
 		}
 		if !r.value(depth + 1) {
@@ -160,8 +176,15 @@ func (r *indenter) word(s string) bool {
 }
 
 func (r *indenter) space() {
-	for r.peek(' ') || r.peek('\n') || r.peek('\t') || r.peek('\r') {
-		r.at++
+	for ; r.at < len(r.in); r.at++ {
+		switch c := r.in[r.at]; {
+		case c != ' ' && c != '\t' && c != '\n' && c != '\r':
+			return
+		case r.flat && c < ' ':
+			r.out = append(r.out, ' ')
+		case r.flat:
+			r.out = append(r.out, c)
+		}
 	}
 }
 
@@ -174,6 +197,9 @@ func (r *indenter) copy(n int) bool {
 }
 
 func (r *indenter) line(depth int) {
+	if r.flat {
+		return
+	}
 	r.out = append(r.out, '\n')
 	for range depth {
 		r.out = append(r.out, "  "...)
@@ -184,17 +210,21 @@ func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // appendQuoted appends s to dst as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func appendQuoted(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for _, c := range s {
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', byte(c))
-		case c < ' ' || 0x7f <= c && c < 0xa0:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			dst = utf8.AppendRune(dst, c)
+		if c == '"' || c == '\\' {
+			dst = append(dst, '\\')
 		}
+		dst = appendInString(dst, c)
 	}
 	return append(dst, '"')
+}
+
+// appendInString appends c as it may stand in a JSON string on a terminal.
+func appendInString(dst []byte, c rune) []byte {
+	if !isTreacherous(c) {
+		return utf8.AppendRune(dst, c)
+	}
+	const hex = "0123456789abcdef"
+	return append(dst, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
 }

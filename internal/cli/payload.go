@@ -39,20 +39,34 @@ func isText(b []byte) bool {
 	return utf8.Valid(b)
 }
 
-// appendEscaped appends text to dst with every character that could change what a terminal shows of the others:
-// control characters other than newline and tab, and those that turn the direction of writing.
+// isTreacherous reports whether c could change what a terminal shows of other characters. All such have 16 bits at most.
+func isTreacherous(c rune) bool {
+	switch {
+	case c < ' ', 0x7f <= c && c < 0xa0: // C0, DEL and C1: control characters
+	case c == 0x61c, c == 0x200e, c == 0x200f, 0x202a <= c && c <= 0x202e, 0x2066 <= c && c <= 0x2069: // they turn the direction of writing
+	case c == 0x2028, c == 0x2029: // they end lines
+	default:
+		return false
+	}
+	return true
+}
+
+// appendEscaped appends text to dst for a terminal: bytes that are not UTF-8 and characters that are treacherous, but for
+// newlines and tabs, are shown as \x9b or \u202e.
 func appendEscaped(dst, text []byte) []byte {
-	for _, c := range string(text) {
+	for len(text) > 0 {
+		c, size := utf8.DecodeRune(text)
 		switch {
-		case c == '\n' || c == '\t':
-			dst = append(dst, byte(c))
-		case c < ' ' || c == 0x7f:
+		case c == utf8.RuneError && size == 1:
+			dst = fmt.Appendf(dst, `\x%02x`, text[0])
+		case c == '\n' || c == '\t' || !isTreacherous(c):
+			dst = append(dst, text[:size]...)
+		case c < 0x80:
 			dst = fmt.Appendf(dst, `\x%02x`, c)
-		case 0x80 <= c && c < 0xa0, 0x200e <= c && c <= 0x200f, 0x2028 <= c && c <= 0x202e, 0x2066 <= c && c <= 0x2069:
-			dst = fmt.Appendf(dst, `\u%04x`, c)
 		default:
-			dst = utf8.AppendRune(dst, c)
+			dst = fmt.Appendf(dst, `\u%04x`, c)
 		}
+		text = text[size:]
 	}
 	return dst
 }

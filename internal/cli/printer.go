@@ -1,38 +1,41 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
 )
 
-// printer writes the messages of a subscriber to standard output. The loops of several subscriptions share it.
+// printer writes the messages of a subscriber to standard output, each in one write. The loops of several subscriptions
+// share it.
 type printer struct {
-	log     *console
-	filters []string // of the subscriptions, in the order of the command line
-	limit   int      // messages to print; 0: no limit
-	escape  bool     // out is a terminal
+	log       *console
+	filters   []string // of the subscriptions, in the order of the command line
+	excluded  []string // filters of the topics that are not printed
+	newOnly   bool     // nor are retained messages
+	limit     int      // messages to print; 0: no limit
+	format    format
+	escape    bool // out is a terminal
+	headlines bool // tell the topic and the rest on standard error
 
 	turn chan struct{} // holds one token; who has it uses the next three. No mutex: out may block for as long as it likes
 	out  io.Writer
 	buf  []byte
 	full bool
 
-	count, bytes atomic.Int64 // messages printed, and the size of their payloads
-}
-
-func newPrinter(log *console, filters []string, limit int, escape bool, out io.Writer) *printer {
-	return &printer{log: log, filters: filters, limit: limit, escape: escape, out: out, turn: make(chan struct{}, 1)}
+	count, bytes, skipped atomic.Int64 // messages printed, the size of their payloads, and messages that were not wanted
 }
 
 // verdict is what a loop is to do after a message.
 type verdict uint8
 
 const (
-	goOn     verdict = iota // acknowledge it, take the next
+	goOn     verdict = iota // it was printed, or is not wanted: acknowledge it, take the next
 	lastOne                 // acknowledge it, take no more
 	tooLate                 // it was not printed, and is not to be acknowledged
 	unspoken                // the same, since standard output failed
@@ -51,15 +54,14 @@ func (p *printer) print(number int, m *mqtt.Message) (verdict, error) {
 			return goOn, nil
 		}
 	}
-	more := ""
-	if m.Retain {
-		more += ", retained"
+	if p.skips(m) {
+		p.skipped.Add(1)
+		return goOn, nil
 	}
-	if m.Dup {
-		more += ", sent again"
+	if p.headlines {
+		p.log.say("%s", headline(m))
 	}
-	p.log.say("%s, %s, QoS %d%s", oneLine(m.Topic), plural(len(m.Payload), "byte"), m.QoS, more)
-	p.buf = appendPayload(p.buf[:0], m.Payload, p.escape)
+	p.buf = p.format.append(p.buf[:0], m, time.Now(), p.escape)
 	if _, err := p.out.Write(p.buf); err != nil {
 		p.full = true
 		return unspoken, err
@@ -73,6 +75,31 @@ func (p *printer) print(number int, m *mqtt.Message) (verdict, error) {
 		return lastOne, nil
 	}
 	return goOn, nil
+}
+
+// skips reports whether a message is not wanted.
+func (p *printer) skips(m *mqtt.Message) bool {
+	if p.newOnly && m.Retain {
+		return true
+	}
+	for _, filter := range p.excluded {
+		if packet.Match(filter, m.Topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// headline tells of a message what its payload does not.
+func headline(m *mqtt.Message) string {
+	line := fmt.Sprintf("%s, %s, QoS %d", oneLine(m.Topic), plural(len(m.Payload), "byte"), m.QoS)
+	if m.Retain {
+		line += ", retained"
+	}
+	if m.Dup {
+		line += ", sent again"
+	}
+	return line
 }
 
 // unshared is the part of a filter that topics are compared with: "f" of "$share/group/f".

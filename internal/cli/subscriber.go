@@ -20,6 +20,12 @@ type subscriberOptions struct {
 	count       int
 	wait        time.Duration
 	noReconnect bool
+	format      string
+	json        bool
+	exclude     []string
+	noRetained  bool
+
+	layout format // what format and json say
 }
 
 func (o *subscriberOptions) table() *Table {
@@ -29,9 +35,9 @@ func (o *subscriberOptions) table() *Table {
 		Usage:   "-e ENDPOINT -C DIR [-t FILTER]... [options]",
 		Examples: []string{
 			`subscriber -e x-ats.iot.eu-west-1.amazonaws.com -C certs`,
-			`subscriber -e ... -C certs -t 'a/+/temp' -t 'a/+/alarm' | jq .celsius`,
+			`subscriber -e ... -C certs -t 'a/+/temp' -t 'a/+/alarm' -F json | jq .topic`,
 			`subscriber -e ... -C certs -n 1 -W 30     one message or exit 20 after 30 s`,
-			`subscriber -e mqtt://127.0.0.1 -t '#'     local broker, no TLS`,
+			`subscriber -e mqtt://127.0.0.1 -t '#' -F '%t %p'       local broker, no TLS`,
 		},
 		Groups: []Group{
 			{"Main options", []Option{
@@ -40,6 +46,13 @@ func (o *subscriberOptions) table() *Table {
 				{Letter: "t", Name: "topic", Metavar: "FILTER", Value: &o.topics, Default: "test/commands",
 					Help: "topic filter; may be given again (in the variable: separated by spaces)"},
 				o.certDirOption(),
+			}},
+			{"What to print", []Option{
+				{Letter: "F", Name: "format", Metavar: "FORMAT", Value: &o.format, Default: "pretty",
+					Help: "pretty, json, raw, text, hex, base64, or a pattern such as '%I %t %p'"},
+				{Name: "json", Value: &o.json, Help: "the same as -F json: an object on a line for each message"},
+				{Name: "exclude", Metavar: "FILTER", Value: &o.exclude, Help: "skip topics that match; may be given again"},
+				{Letter: "R", Name: "no-retained", Value: &o.noRetained, Help: "skip messages that the server had kept"},
 			}},
 			{"When to stop", []Option{
 				{Letter: "n", Name: "count", Metavar: "N", Value: &o.count, Default: "0", Min: "0", Max: "1000000000",
@@ -57,9 +70,12 @@ func (o *subscriberOptions) table() *Table {
 			{"Output", []Option{o.quietOption()}},
 			{"To see what travels", append(o.trace.Options(), o.recordingOptions()...)},
 		},
+		OneOf: []string{"format", "json"},
 		Notes: []string{
-			"Payloads go to stdout: JSON laid out on lines of its own, other text as it is, other bytes as a hex dump. " +
-				"All else goes to stderr. A message is acknowledged once it is written.",
+			"Messages go to stdout, all else to stderr. pretty is the payload for people: JSON on lines of its own, other text " +
+				"as it is, other bytes as a hex dump. A message is acknowledged once it is written, or skipped.",
+			"Patterns: %t topic, %p payload, %q QoS, %r retain, %d dup, %l length, %x %X hex, %b base64, %j as -F json, %I time, " +
+				"%U Unix time, %%; \\n \\t \\r \\0 \\a \\e \\v \\\\; %-20t pads, %.20t cuts. A newline follows, unless \\n or \\0 is last.",
 			"Ctrl-C or SIGTERM stops with a clean DISCONNECT; a second one leaves at once.",
 			"Exit status: 0 stopped as asked, 1 stdout failed, 2 usage, 3 network, 4 TLS or certificates, " +
 				"5 server hung up on CONNECT, 6 connection lost, 7 no answer to SUBSCRIBE, 8 subscription refused, " +
@@ -109,7 +125,18 @@ func Subscriber(p *Process) (code ExitCode) {
 		log:     log,
 		watch:   w,
 		server:  server,
-		printer: newPrinter(log, o.topics, o.count, p.Terminal, p.Stdout),
+		printer: &printer{
+			log:       log,
+			filters:   o.topics,
+			excluded:  o.exclude,
+			newOnly:   o.noRetained,
+			limit:     o.count,
+			format:    o.layout,
+			escape:    p.Terminal,
+			headlines: p.Terminal && p.TerminalError && o.layout.forPeople(),
+			turn:      make(chan struct{}, 1),
+			out:       p.Stdout,
+		},
 	}
 	r.attach(&cfg)
 	if f := o.openStore(&cfg, log); f != nil {
@@ -153,5 +180,16 @@ func (o *subscriberOptions) check(t *Table) (iot.Endpoint, error) {
 		}
 	}
 	o.topics = filters
+	for _, filter := range o.exclude {
+		if err := packet.ValidFilter(filter); err != nil {
+			return target, fmt.Errorf("--exclude %s: %w", quote(filter), err)
+		}
+	}
+	if o.json {
+		o.format = "json"
+	}
+	if o.layout, err = parseFormat(o.format); err != nil {
+		return target, fmt.Errorf("-F/--format: %w", err)
+	}
 	return target, nil
 }

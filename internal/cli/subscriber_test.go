@@ -19,10 +19,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// atTerminal makes a terminal of standard output and standard error.
+func atTerminal(p *Process) { p.Terminal, p.TerminalError = true, true }
+
 func TestSubscriberSaysWhatItDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, got := observed(t)
-		r := start(t, Subscriber, to(b.Dial), nil, "-t", "a/#", "-n", "3")
+		r := start(t, Subscriber, to(b.Dial), atTerminal, "-t", "a/#", "-n", "3")
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 		b.Publish("a/json", []byte(`{"b":1.10,"a":[]}`), packet.QoS1, false)
@@ -60,7 +63,7 @@ func TestSubscriberSaysThatAMessageWasRetained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := observed(t)
 		b.Publish("a/kept", []byte("old"), packet.QoS1, true)
-		r := run(t, Subscriber, to(b.Dial), nil, "-t", "a/#", "-n", "1")
+		r := run(t, Subscriber, to(b.Dial), atTerminal, "-t", "a/#", "-n", "1")
 		r.ended(ExitDone)
 		r.said("a/kept, 3 bytes, QoS 1, retained")
 	})
@@ -354,7 +357,7 @@ func TestSubscriberThatIsRefusedLaterStops(t *testing.T) {
 
 func TestASharedFilterIsComparedByWhatItShares(t *testing.T) {
 	var out buffer
-	p := newPrinter(&console{quiet: true, out: &out}, []string{"$share/group/a/+", "a/b"}, 0, false, &out)
+	p := &printer{filters: []string{"$share/group/a/+", "a/b"}, format: format{{part: 'p'}, {text: "\n"}}, turn: make(chan struct{}, 1), out: &out}
 	for number, topic := range map[int]string{0: "a/b", 1: "a/b"} {
 		if verdict, err := p.print(number, &mqtt.Message{Topic: topic, Payload: []byte("x")}); verdict != goOn || err != nil {
 			t.Errorf("%v, %v", verdict, err)

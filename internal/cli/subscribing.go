@@ -336,6 +336,9 @@ func (r *subscribing) leave(over <-chan error, loops <-chan struct{}, disconnect
 func (r *subscribing) summary(took time.Duration) string {
 	messages, bytes := r.printer.count.Load(), r.printer.bytes.Load()
 	line := fmt.Sprintf("received %s (%s) in %s", plural(int(messages), "message"), plural(int(bytes), "byte"), span(took))
+	if n := r.printer.skipped.Load(); n > 0 {
+		line += fmt.Sprintf(", %d skipped", n)
+	}
 	if n := r.connects - 1; n > 0 {
 		line += ", " + plural(n, "reconnect")
 	}

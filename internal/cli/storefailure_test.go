@@ -2,8 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,25 +67,5 @@ func TestExitCode1WhenTheStoreIsFull(t *testing.T) {
 		if lines := strings.SplitAfter(r.stderr.String(), "\n"); r.exit != ExitLocal || !strings.HasPrefix(lines[len(lines)-2], want) {
 			t.Errorf("exit code %d, and it said\n%swant exit code %d and, at the end,\n%s", r.exit, r.stderr.String(), ExitLocal, want)
 		}
-	})
-}
-
-// A refusal that a connection followed does not explain why there is no acknowledgement.
-func TestAnEarlierRefusalIsNotBlamedForTheSilenceOfAConnection(t *testing.T) {
-	store := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		silent, attempts := afterConnect(packet.PUBLISH, ignore), 0
-		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-			if attempts++; attempts == 1 {
-				return refused(ctx, network, address)
-			}
-			return silent(ctx, network, address)
-		}
-		r := run(t, Publisher, dial, nil, "--persistent", "--store", store, "-m", "x")
-		if attempts != 2 {
-			t.Errorf("%d attempts, want a refusal and a connection", attempts)
-		}
-		r.ended(ExitUnanswered, "publisher: 0 of 1 acknowledged, 1 kept for a later run: no acknowledgement for 10.0 s",
-			"  is the server overloaded, or the network slow?")
 	})
 }

@@ -16,8 +16,8 @@ const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 // its last member, and keeps every byte that means something:
 //
 //	"payload": a payload that is JSON, as it came: no number, string or order of keys changes. Only space around it goes,
-//	           line breaks between its tokens are spaces, and strings have the escapes of RFC 8259 for characters that
-//	           could turn the rest of a terminal's line around.
+//	           space between tokens that has a line break or a tab is one space character, and characters that could
+//	           turn the rest of a terminal's line around are escaped in the strings that have them.
 //	"text":    any other text
 //	"base64":  any other bytes
 //

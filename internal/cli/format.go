@@ -69,9 +69,11 @@ func parseFormat(s string) (format, error) {
 	}
 	var f format
 	var text []byte
+	ended := false // by \n or \0
 	for rest := s; rest != ""; {
 		c := rest[0]
 		rest = rest[1:]
+		ended = false
 		switch c {
 		case '%':
 			p, n, err := parsePart(rest)
@@ -95,11 +97,12 @@ func parseFormat(s string) (format, error) {
 			}
 			rest = rest[1:]
 			text = append(text, c)
+			ended = c == '\n' || c == 0
 		default:
 			text = append(text, c)
 		}
 	}
-	if !strings.HasSuffix(s, `\n`) && !strings.HasSuffix(s, `\0`) {
+	if !ended {
 		text = append(text, '\n')
 	}
 	if text != nil {

@@ -22,8 +22,8 @@ func appendIndented(dst, src []byte) ([]byte, bool) {
 	return r.out, true
 }
 
-// appendFlat appends the JSON text src to dst in one line, otherwise as it is: without white space around it, and with
-// spaces in place of line breaks. It reports what appendIndented does.
+// appendFlat appends the JSON text src to dst in one line, otherwise as it is: without white space around it, and with a
+// space in place of space that has a line break or a tab. It reports what appendIndented does.
 func appendFlat(dst, src []byte) ([]byte, bool) {
 	r := indenter{in: bytes.Trim(src, " \t\r\n"), out: dst, flat: true}
 	if !r.value(0) || r.at != len(r.in) {
@@ -176,15 +176,16 @@ func (r *indenter) word(s string) bool {
 }
 
 func (r *indenter) space() {
-	for ; r.at < len(r.in); r.at++ {
-		switch c := r.in[r.at]; {
-		case c != ' ' && c != '\t' && c != '\n' && c != '\r':
-			return
-		case r.flat && c < ' ':
-			r.out = append(r.out, ' ')
-		case r.flat:
-			r.out = append(r.out, c)
-		}
+	start := r.at
+	for r.peek(' ') || r.peek('\n') || r.peek('\t') || r.peek('\r') {
+		r.at++
+	}
+	switch space := r.in[start:r.at]; {
+	case !r.flat:
+	case bytes.ContainsAny(space, "\r\n\t"):
+		r.out = append(r.out, ' ')
+	default:
+		r.out = append(r.out, space...)
 	}
 }
 
@@ -222,9 +223,16 @@ func appendQuoted(dst []byte, s string) []byte {
 
 // appendInString appends c as it may stand in a JSON string on a terminal.
 func appendInString(dst []byte, c rune) []byte {
-	if !isTreacherous(c) {
+	const hex = "0123456789abcdef"
+	switch {
+	case c == '\n':
+		return append(dst, `\n`...)
+	case c == '\r':
+		return append(dst, `\r`...)
+	case c == '\t':
+		return append(dst, `\t`...)
+	case !isTreacherous(c):
 		return utf8.AppendRune(dst, c)
 	}
-	const hex = "0123456789abcdef"
 	return append(dst, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
 }

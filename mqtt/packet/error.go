@@ -43,10 +43,12 @@ func (e *Error) Is(target error) bool {
 	return target == ErrMalformed && !e.sent || target == ErrInvalid && e.sent
 }
 
+//go:noinline
 func malformed(t Type, offset int, rule, format string, args ...any) error {
 	return &Error{Type: t, Offset: offset, Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }
 
+//go:noinline
 func invalid(t Type, offset int, rule, format string, args ...any) error {
 	return &Error{Type: t, Offset: offset, Rule: rule, Reason: fmt.Sprintf(format, args...), sent: true}
 }

@@ -13,25 +13,26 @@ type Header struct {
 	Len   int   // Remaining Length: the bytes behind the fixed header, 0 to MaxRemainingLength
 }
 
-// bodyLen has, for each type, the least and the most bytes that can follow the fixed header, and the rule that says so.
-var bodyLen = [16]struct {
-	min, max int
-	rule     string
+// kinds has, for each type, what the fixed header can say.
+var kinds = [16]struct {
+	flags    uint16 // bit n: the flags may be n (table 2.2; for PUBLISH section 3.3.1)
+	min, max int    // bytes that can follow the fixed header, and
+	rule     string // the statement or section that says so
 }{
-	CONNECT:     {12, MaxRemainingLength, "3.1"},
-	CONNACK:     {2, 2, "3.2.1"},
-	PUBLISH:     {3, MaxRemainingLength, "3.3.2"},
-	PUBACK:      {2, 2, "3.4.1"},
-	PUBREC:      {2, 2, "3.5.1"},
-	PUBREL:      {2, 2, "3.6.1"},
-	PUBCOMP:     {2, 2, "3.7.1"},
-	SUBSCRIBE:   {6, MaxRemainingLength, "MQTT-3.8.3-3"},
-	SUBACK:      {3, MaxRemainingLength, "MQTT-3.8.4-5"},
-	UNSUBSCRIBE: {5, MaxRemainingLength, "MQTT-3.10.3-2"},
-	UNSUBACK:    {2, 2, "3.11.1"},
-	PINGREQ:     {0, 0, "3.12.1"},
-	PINGRESP:    {0, 0, "3.13.1"},
-	DISCONNECT:  {0, 0, "3.14.1"},
+	CONNECT:     {1 << 0b0000, 12, MaxRemainingLength, "3.1"},
+	CONNACK:     {1 << 0b0000, 2, 2, "3.2.1"},
+	PUBLISH:     {publishFlags, 3, MaxRemainingLength, "3.3.2"},
+	PUBACK:      {1 << 0b0000, 2, 2, "3.4.1"},
+	PUBREC:      {1 << 0b0000, 2, 2, "3.5.1"},
+	PUBREL:      {1 << 0b0010, 2, 2, "3.6.1"},
+	PUBCOMP:     {1 << 0b0000, 2, 2, "3.7.1"},
+	SUBSCRIBE:   {1 << 0b0010, 6, MaxRemainingLength, "MQTT-3.8.3-3"},
+	SUBACK:      {1 << 0b0000, 3, MaxRemainingLength, "MQTT-3.8.4-5"},
+	UNSUBSCRIBE: {1 << 0b0010, 5, MaxRemainingLength, "MQTT-3.10.3-2"},
+	UNSUBACK:    {1 << 0b0000, 2, 2, "3.11.1"},
+	PINGREQ:     {1 << 0b0000, 0, 0, "3.12.1"},
+	PINGRESP:    {1 << 0b0000, 0, 0, "3.13.1"},
+	DISCONNECT:  {1 << 0b0000, 0, 0, "3.14.1"},
 }
 
 // fixedFlags is the value that the flags of every type but PUBLISH must have (table 2.2).
@@ -51,25 +52,9 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		return Header{}, 0, nil
 	}
 	t, flags := Type(b[0]>>4), b[0]&0x0f
-	if t == PUBLISH {
-		if !validPublishFlags(flags) {
-			return Header{}, 0, publishFlagsError(flags)
-		}
-	} else if t == 0 || t == 15 {
-		return Header{}, 0, malformed(0, 0, "2.2.1", "packet type is %d, which is reserved%s", t, notMQTT(b))
-	} else if want := fixedFlags(t); flags != want { // [MQTT-2.2.2-2] invalid flags end the connection.
-		rule := "MQTT-2.2.2-2"
-		switch t {
-		case PUBREL:
-			rule = "MQTT-3.6.1-1"
-		case SUBSCRIBE:
-			rule = "MQTT-3.8.1-1"
-		case UNSUBSCRIBE:
-			rule = "MQTT-3.10.1-1"
-		case DISCONNECT:
-			rule = "MQTT-3.14.1-1"
-		}
-		return Header{}, 0, malformed(t, 0, rule, "flags are %04b, want %04b%s", flags, want, notMQTT(b))
+	kind := &kinds[t]
+	if kind.flags>>flags&1 == 0 {
+		return Header{}, 0, firstByteError(b)
 	}
 	length := 0
 	for i := 1; ; i++ {
@@ -86,19 +71,41 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 			return Header{}, 0, malformed(t, 4, "2.2.3", "Remaining Length goes on after its fourth byte")
 		}
 	}
-	limit := &bodyLen[t]
-	least := limit.min
+	least := kind.min
 	if t == PUBLISH && flags&0b0110 != 0 {
 		least = 5 // the packet identifier
 	}
-	if length < least || length > limit.max {
+	if length < least || length > kind.max {
 		want := "want"
-		if limit.max != limit.min {
+		if kind.max != kind.min {
 			want = "want at least"
 		}
-		return Header{}, 0, malformed(t, 1, limit.rule, "Remaining Length is %d, %s %d", length, want, least)
+		return Header{}, 0, malformed(t, 1, kind.rule, "Remaining Length is %d, %s %d", length, want, least)
 	}
 	return Header{Type: t, Flags: flags, Len: length}, n, nil
+}
+
+// firstByteError says what is wrong with the first byte of b.
+func firstByteError(b []byte) error {
+	t, flags := Type(b[0]>>4), b[0]&0x0f
+	switch t {
+	case 0, 15:
+		return malformed(0, 0, "2.2.1", "packet type is %d, which is reserved%s", t, notMQTT(b))
+	case PUBLISH:
+		return publishFlagsError(flags)
+	}
+	rule := "MQTT-2.2.2-2" // invalid flags end the connection
+	switch t {
+	case PUBREL:
+		rule = "MQTT-3.6.1-1"
+	case SUBSCRIBE:
+		rule = "MQTT-3.8.1-1"
+	case UNSUBSCRIBE:
+		rule = "MQTT-3.10.1-1"
+	case DISCONNECT:
+		rule = "MQTT-3.14.1-1"
+	}
+	return malformed(t, 0, rule, "flags are %04b, want %04b%s", flags, fixedFlags(t), notMQTT(b))
 }
 
 // notMQTT names the protocol that b more likely is, if enough of it has come to tell.

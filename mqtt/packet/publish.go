@@ -17,33 +17,37 @@ type Publish struct {
 }
 
 // ParsePublish reads the body of a PUBLISH whose fixed header had these flags. Topic and Payload are views into body.
-func ParsePublish(flags uint8, body []byte) (Publish, error) {
-	if !validPublishFlags(flags) {
-		return Publish{}, publishFlagsError(flags)
+func ParsePublish(flags uint8, body []byte) (p Publish, err error) {
+	err = p.parse(flags, body) // a call of its own, so that p need not be copied
+	return p, err
+}
+
+func (p *Publish) parse(flags uint8, body []byte) error {
+	if publishFlags>>flags&1 == 0 {
+		return publishFlagsError(flags)
 	}
-	p := Publish{Dup: flags&0b1000 != 0, QoS: QoS(flags >> 1 & 3), Retain: flags&1 != 0}
-	topic, at, err := field(PUBLISH, body, 0, "MQTT-3.3.2-1", "topic name") // The topic name comes first.
-	if err != nil {
-		return Publish{}, err
+	topic, at := cutField(body, 0) // [MQTT-3.3.2-1] The topic name comes first.
+	if at == 0 {
+		return fieldError(PUBLISH, body, 0, "MQTT-3.3.2-1", "topic name")
 	}
 	if !plain(topic) {
 		if f, ok := checkTopic(topic, "MQTT-3.3.2-2"); !ok {
-			return Publish{}, f.in(PUBLISH, 2, "topic name")
+			return f.in(PUBLISH, 2, "topic name")
 		}
 	}
-	p.Topic = topic
-	if p.QoS > 0 { // [MQTT-2.3.1-5] QoS 0 has no packet identifier.
+	id := uint16(0)
+	if flags&0b0110 != 0 { // [MQTT-2.3.1-5] QoS 0 has no packet identifier.
 		if len(body)-at < 2 {
-			return Publish{}, malformed(PUBLISH, len(body), "3.3.2.2", "the packet ends in the packet identifier")
+			return malformed(PUBLISH, len(body), "3.3.2.2", "the packet ends in the packet identifier")
 		}
-		p.ID = uint16(body[at])<<8 | uint16(body[at+1])
-		if p.ID == 0 {
-			return Publish{}, malformed(PUBLISH, at, "MQTT-2.3.1-1", "packet identifier is 0, want 1 to 65535")
+		if id = uint16(body[at])<<8 | uint16(body[at+1]); id == 0 {
+			return malformed(PUBLISH, at, "MQTT-2.3.1-1", "packet identifier is 0, want 1 to 65535")
 		}
 		at += 2
 	}
-	p.Payload = body[at:]
-	return p, nil
+	p.Dup, p.QoS, p.Retain = flags&0b1000 != 0, QoS(flags>>1&3), flags&1 != 0
+	p.Topic, p.ID, p.Payload = topic, id, body[at:]
+	return nil
 }
 
 // AppendPublish appends a PUBLISH packet to b.
@@ -92,11 +96,10 @@ func (p *Publish) flagError() error {
 	return invalid(PUBLISH, 2+len(p.Topic), "MQTT-2.3.1-1", "packet identifier is 0, want 1 to 65535")
 }
 
-// validPublishFlags holds the rules of section 3.3.1, for a fixed header that came.
-func validPublishFlags(flags uint8) bool {
-	return flags&0b0110 != 0b0110 && // [MQTT-3.3.1-4] There is no QoS 3.
-		flags&0b1110 != 0b1000 // [MQTT-3.3.1-2] DUP is 0 for QoS 0.
-}
+// publishFlags has a bit for each value of the flags that section 3.3.1 allows.
+const publishFlags = 1<<0b0000 | 1<<0b0001 | // [MQTT-3.3.1-2] DUP is 0 for QoS 0.
+	1<<0b0010 | 1<<0b0011 | 1<<0b1010 | 1<<0b1011 |
+	1<<0b0100 | 1<<0b0101 | 1<<0b1100 | 1<<0b1101 // [MQTT-3.3.1-4] There is no QoS 3.
 
 func publishFlagsError(flags uint8) error {
 	if flags&0b0110 == 0b0110 {

@@ -37,12 +37,20 @@ func illFormed(b []byte, i int) fault {
 // field cuts a string or binary field (a 16-bit length, then as many bytes) from body at byte at, and returns it with
 // the byte behind it. rule is the statement that asks for the field, for the error if it is not there.
 func field(t Type, body []byte, at int, rule, name string) (value []byte, next int, err error) {
+	if value, next = cutField(body, at); next == 0 {
+		return nil, 0, fieldError(t, body, at, rule, name)
+	}
+	return value, next, nil
+}
+
+// cutField is field without the error: next is 0 if the field is not there.
+func cutField(body []byte, at int) (value []byte, next int) {
 	if from := at + 2; from <= len(body) {
 		if end := from + int(body[at])<<8 + int(body[at+1]); end <= len(body) {
-			return body[from:end:end], end, nil
+			return body[from:end:end], end
 		}
 	}
-	return nil, 0, fieldError(t, body, at, rule, name)
+	return nil, 0
 }
 
 func fieldError(t Type, body []byte, at int, rule, name string) error {

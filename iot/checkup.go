@@ -16,7 +16,7 @@ import (
 	"iotwire/mqtt"
 )
 
-// Checkup walks the way to a server step by step, and tells what it finds: clock, DNS, TCP, TLS, the client's
+// Checkup walks the way to a server step by step, and tells what it finds: clock, proxy, DNS, TCP, TLS, the client's
 // certificate, CONNECT, SUBSCRIBE, PUBLISH. It is what a program does for a user who asks why there is no connection.
 //
 // It connects once as the client that Config names, as the program itself would: another client that is connected by this
@@ -82,7 +82,7 @@ func (c Checkup) Steps(ctx context.Context) iter.Seq[Step] {
 		}
 		defer w.end()
 		for _, step := range []func(context.Context) bool{
-			w.start, w.clock, w.name, w.tcp, w.tls, w.certificate, w.connect, w.subscribe, w.publish,
+			w.start, w.clock, w.proxy, w.name, w.tcp, w.tls, w.certificate, w.connect, w.subscribe, w.publish,
 		} {
 			if ctx.Err() != nil || !step(ctx) {
 				return
@@ -119,7 +119,7 @@ func (w *walk) fail(name string, err error) bool { return w.failed(name, err, Di
 // start finds out where to go. It yields nothing unless the settings are wrong.
 func (w *walk) start(context.Context) (goOn bool) {
 	var err error
-	if w.endpoint, err = w.Config.endpoint(); err != nil {
+	if w.endpoint, err = w.Config.Server(); err != nil {
 		return w.fail("endpoint", err)
 	}
 	w.aws = w.Config.AWS || w.endpoint.AWS()
@@ -138,10 +138,38 @@ func (w *walk) clock(context.Context) bool {
 	return w.found(Passed, "clock", "%s", clock(now))
 }
 
+// proxy tries the way to the proxy alone, if there is one.
+func (w *walk) proxy(ctx context.Context) bool {
+	p := w.Config.Proxy
+	if p == nil {
+		return true
+	}
+	dial := w.Config.DialContext
+	if dial == nil {
+		dial = netDialer()
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
+	defer cancel()
+	began := time.Now()
+	conn, err := dial(ctx, "tcp", p.server.Address())
+	if err != nil {
+		return w.fail("proxy", p.unreachable(ctx, err))
+	}
+	conn.Close()
+	login := "no user name"
+	if p.login != nil {
+		login = "a user name and password"
+	}
+	return w.found(Passed, "proxy", "%s takes connections, in %s; it gets %s", p, milliseconds(began), login)
+}
+
 // name looks up the host.
 func (w *walk) name(ctx context.Context) bool {
 	if _, err := netip.ParseAddr(w.endpoint.Host); err == nil {
 		return w.found(Skipped, "DNS", "%s is an address", w.endpoint.Host)
+	}
+	if w.Config.Proxy != nil && w.Config.Proxy.resolves() {
+		return w.found(Skipped, "DNS", "left to the proxy")
 	}
 	lookup := w.Lookup
 	if lookup == nil {
@@ -184,7 +212,7 @@ func (w *walk) tcp(ctx context.Context) bool {
 			ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 			defer cancel()
 			began := time.Now()
-			conn, err := w.dialContext()(ctx, "tcp", e.Address())
+			conn, err := w.Config.way()(ctx, "tcp", e.Address())
 			took := milliseconds(began)
 			if err == nil {
 				conn.Close()
@@ -220,20 +248,17 @@ func (w *walk) tcp(ctx context.Context) bool {
 		d.Kind = KindNetwork
 	}
 	if both && second.err == nil {
-		d.Lines = append(d.Lines[:1], fmt.Sprintf("a firewall blocks port %d: port %d answers", w.endpoint.Port, other.Port))
+		who := "a firewall"
+		if w.Config.Proxy != nil {
+			who = "the proxy"
+		}
+		d.Lines = append(d.Lines[:1], fmt.Sprintf("%s blocks port %d: port %d answers", who, w.endpoint.Port, other.Port))
 		d.next("the same with the endpoint %s", other)
 	}
 	if both && second.err != nil && !report() {
 		return false
 	}
 	return w.failed(name(w.endpoint), first.err, d)
-}
-
-func (w *walk) dialContext() func(ctx context.Context, network, address string) (net.Conn, error) {
-	if w.Config.DialContext != nil {
-		return w.Config.DialContext
-	}
-	return netDialer()
 }
 
 // tls looks at the server's side of TLS: version, chain, name and time. It gives two steps, TLS and server.
@@ -260,7 +285,7 @@ func (w *walk) tls(ctx context.Context) bool {
 	defer cancel()
 	began := time.Now()
 	d := &dialer{endpoint: w.endpoint, credentials: w.Config.Credentials, tls: config,
-		needALPN: w.Config.offerALPN(config, w.endpoint, w.aws), now: w.Config.clock(), dialContext: w.dialContext()}
+		needALPN: w.Config.offerALPN(config, w.endpoint, w.aws), now: w.Config.clock(), dialContext: w.Config.way()}
 	conn, err := d.dial(ctx)
 	took := milliseconds(began)
 	if err == nil {

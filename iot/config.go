@@ -42,8 +42,11 @@ type Config struct {
 	// let it publish, so [Diagnose] has to know of it.
 	Will *mqtt.Message
 
-	// DialContext opens the TCP connection, for a tunnel or a proxy. Nil: a [net.Dialer]. The server's certificate has to
-	// be the endpoint's wherever it leads.
+	// Proxy, if not nil, is the way to the server: see [ParseProxy] and [ProxyFromEnvironment]. TLS goes through it untouched.
+	Proxy *Proxy
+
+	// DialContext opens the TCP connection, for a tunnel of another kind; with Proxy, it opens the one to the proxy. Nil: a
+	// [net.Dialer]. The server's certificate has to be the endpoint's wherever it leads.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
 
 	// KeyLog, if not nil, gets the secrets of TLS connections in the format of NSS, by which Wireshark reads them, as
@@ -61,7 +64,7 @@ type Config struct {
 // ConnectionState of [crypto/tls.Conn]; a write deadline on it counts progress, so that a slow network does not fail
 // while bytes move. ClientID is filled in. CleanSession is true if ClientPrefix made it, since nobody could come back for the
 // session. Retry declines what time does not cure: a certificate that one side does not accept, no common version, cipher
-// or protocol of TLS, a CONNACK with code 1, 2, 4 or 5.
+// or protocol of TLS, a proxy that wants another user name or password, a CONNACK with code 1, 2, 4 or 5.
 //
 // If the server is AWS IoT Core: Check and CheckFilter are its limits, SubscribeBatch is 8, Inflight 100, MaxPacket fits
 // its largest message, MaxAttempts is 3, since it hangs up on a message that the policy does not allow, Resend is 5 s, since
@@ -70,7 +73,7 @@ type Config struct {
 //
 // The error matches [packet.ErrInvalid] or [ErrCredentials].
 func (c Config) MQTT() (mqtt.Config, error) {
-	e, err := c.endpoint()
+	e, err := c.Server()
 	if err != nil {
 		return mqtt.Config{}, err
 	}
@@ -85,10 +88,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 	if err := c.checkSecurity(e, aws); err != nil {
 		return mqtt.Config{}, err
 	}
-	d := &dialer{endpoint: e, now: c.clock(), dialContext: c.DialContext}
-	if d.dialContext == nil {
-		d.dialContext = netDialer()
-	}
+	d := &dialer{endpoint: e, now: c.clock(), dialContext: c.way()}
 	if e.TLS {
 		d.credentials = c.Credentials
 		d.tls = tlsConfig(e, c.Credentials, d.now)
@@ -110,8 +110,8 @@ func (c Config) MQTT() (mqtt.Config, error) {
 	return m, nil
 }
 
-// endpoint is where to connect.
-func (c Config) endpoint() (Endpoint, error) {
+// Server returns where to connect: Endpoint, with Port if there is one. The error matches [packet.ErrInvalid].
+func (c Config) Server() (Endpoint, error) {
 	e, err := ParseEndpoint(c.Endpoint)
 	if err == nil && c.Port != 0 {
 		if c.Port < 1 || c.Port > 65_535 {
@@ -120,6 +120,18 @@ func (c Config) endpoint() (Endpoint, error) {
 		e.Port = c.Port
 	}
 	return e, err
+}
+
+// way is what opens a connection to the server.
+func (c Config) way() dialContext {
+	dial := c.DialContext
+	if dial == nil {
+		dial = netDialer()
+	}
+	if c.Proxy != nil {
+		return c.Proxy.through(dial)
+	}
+	return dial
 }
 
 // offerALPN makes ALPN part of config where it says so, and reports whether the server has to agree.
@@ -167,5 +179,6 @@ func worthRetry(err error, now time.Time) bool {
 	if errors.As(err, &credentials) {
 		return credentials.early
 	}
-	return !incurable(err, now)
+	var proxy *ProxyError
+	return !incurable(err, now) && (!errors.As(err, &proxy) || !proxy.final)
 }

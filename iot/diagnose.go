@@ -61,11 +61,11 @@ func Diagnose(err error, c Config) *Diagnosis {
 		return nil
 	}
 	s := &symptom{err: err, config: c, now: c.clock()()}
-	s.endpoint, _ = c.endpoint() // an endpoint that is wrong is diagnosed without
+	s.endpoint, _ = c.Server() // an endpoint that is wrong is diagnosed without
 	s.aws = c.AWS || s.endpoint.AWS()
 	// The order matters: a refusal by TLS 1.3 also looks like a server that hangs up, a broken rule also loses the connection.
 	for _, rule := range []func(*symptom) *Diagnosis{
-		badCredentials, invalidRequest, refused, badTLS, brokenRule, denied, silent, rejected, hungUp, lost, noNetwork,
+		badCredentials, invalidRequest, badProxy, refused, badTLS, brokenRule, denied, silent, rejected, hungUp, lost, noNetwork,
 	} {
 		if d := rule(s); d != nil {
 			return d
@@ -93,6 +93,18 @@ func badCredentials(s *symptom) *Diagnosis {
 	d := diagnosis(KindTLS, e.File+": "+e.Problem)
 	if e.Remedy != "" {
 		d.Lines = append(d.Lines, e.Remedy)
+	}
+	return d
+}
+
+func badProxy(s *symptom) *Diagnosis {
+	var e *ProxyError
+	if !errors.As(s.err, &e) {
+		return nil
+	}
+	d := diagnosis(KindNetwork, "the proxy "+e.Proxy+" "+e.Problem)
+	if e.Remedy != "" {
+		d.add(e.Remedy)
 	}
 	return d
 }

@@ -32,6 +32,9 @@ func noNetwork(s *symptom) *Diagnosis {
 	case errors.As(s.err, &handshake) && isTimeout(s.err):
 		d := diagnosis(KindNetwork, s.where()+" took the connection, and did not answer the TLS handshake in time")
 		const swallowed = "something on the way swallows large packets: a router with a wrong MTU"
+		if s.config.Proxy != nil {
+			return d.causes("the proxy "+s.config.Proxy.String()+" opened the way, and lets nothing through", swallowed)
+		}
 		switch {
 		case s.aws && s.endpoint.Port == portTLS:
 			return d.causes("a firewall lets nothing through; AWS IoT listens on port 443 too: endpoint "+s.endpoint.Host+":443", swallowed)

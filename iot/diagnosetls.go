@@ -48,8 +48,13 @@ func badTLS(s *symptom) *Diagnosis {
 		}
 		return nil
 	case errors.Is(s.err, io.EOF), errors.Is(s.err, io.ErrUnexpectedEOF), errors.Is(s.err, syscall.ECONNRESET), errors.Is(s.err, syscall.EPIPE):
-		return diagnosis(KindTLS, "the server at "+s.where()+" hung up in the TLS handshake",
-			"does it speak TLS on this port? A broker without TLS is mqtt://"+s.where())
+		d := diagnosis(KindTLS, "the server at "+s.where()+" hung up in the TLS handshake")
+		const plain = "does it speak TLS on this port? A broker without TLS is mqtt://"
+		if s.config.Proxy != nil {
+			return d.causes("the proxy "+s.config.Proxy.String()+" opened the way and closed it again: it may not reach the server, or not allow it",
+				plain+s.where())
+		}
+		return d.add(plain + s.where())
 	}
 	return diagnosis(KindTLS, s.text())
 }

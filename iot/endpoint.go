@@ -1,6 +1,7 @@
 package iot
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -24,38 +25,48 @@ type Endpoint struct {
 // mqtt://host[:port] (without TLS, port 1883 unless given). An IPv6 address stands in brackets. The error is one line
 // that says what was found and what is wanted, and matches [packet.ErrInvalid].
 func ParseEndpoint(s string) (Endpoint, error) {
+	e, _, err := readEndpoint(s)
+	return e, err
+}
+
+// readEndpoint is ParseEndpoint, and reports whether s names the port.
+func readEndpoint(s string) (e Endpoint, portGiven bool, err error) {
 	if s == "" {
-		return Endpoint{}, invalid("the endpoint is empty; for AWS IoT Core ask: aws iot describe-endpoint --endpoint-type iot:Data-ATS")
+		return Endpoint{}, false, invalid("the endpoint is empty; for AWS IoT Core ask: aws iot describe-endpoint --endpoint-type iot:Data-ATS")
 	}
-	e := Endpoint{Port: portTLS, TLS: true}
+	e = Endpoint{Port: portTLS, TLS: true}
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found {
 		rest = s
 	} else if err := e.setScheme(s, strings.ToLower(scheme), rest); err != nil {
-		return Endpoint{}, err
+		return Endpoint{}, false, err
 	}
 	for _, r := range rest {
 		if r <= ' ' || r == 0x7f {
-			return Endpoint{}, invalid("endpoint %q: %q in it, want a host name, or host:port", s, r)
+			return Endpoint{}, false, invalid("endpoint %q: %q in it, want a host name, or host:port", s, r)
 		}
 	}
 	if strings.Contains(rest, "@") {
-		return Endpoint{}, invalid("endpoint %q: user name and password do not belong here, want host or host:port", s)
+		return Endpoint{}, false, invalid("endpoint %q: user name and password do not belong here, want host or host:port", s)
 	}
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		return Endpoint{}, invalid("endpoint %q: %q behind the host, want host or host:port; try %q", s, rest[i:], s[:len(s)-len(rest)+i])
+		return Endpoint{}, false, invalid("endpoint %q: %q behind the host, want host or host:port; try %q", s, rest[i:], s[:len(s)-len(rest)+i])
 	}
-	host, port, err := splitPort(s, rest)
+	subject := fmt.Sprintf("endpoint %q", s)
+	if len(s) > 300 {
+		subject = fmt.Sprintf("endpoint %.40q...", s)
+	}
+	host, port, err := splitPort(subject, rest)
 	if err != nil {
-		return Endpoint{}, err
+		return Endpoint{}, false, err
 	}
 	e.Host = host
 	if port != "" {
-		if e.Port, err = parsePort(s, port); err != nil {
-			return Endpoint{}, err
+		if e.Port, err = parsePort(subject, port); err != nil {
+			return Endpoint{}, false, err
 		}
 	}
-	return e, nil
+	return e, port != "", nil
 }
 
 // setScheme fills in what the scheme says.
@@ -79,65 +90,66 @@ func (e *Endpoint) setScheme(s, scheme, rest string) error {
 	return invalid("endpoint %q: unknown scheme, want mqtts:// (TLS) or mqtt:// (plain)", s)
 }
 
-// splitPort cuts rest, the part of s behind the scheme, into a host that was checked and a port that was not.
-func splitPort(s, rest string) (host, port string, err error) {
+// splitPort cuts rest, the host and port of what is called subject in errors, into a host that was checked and a port that
+// was not.
+func splitPort(subject, rest string) (host, port string, err error) {
 	if inside, found := strings.CutPrefix(rest, "["); found {
 		inside, behind, found := strings.Cut(inside, "]")
 		address, err := netip.ParseAddr(inside)
 		if !found || err != nil || !address.Is6() || strings.ContainsAny(address.Zone(), "[%") {
-			return "", "", invalid("endpoint %q: want an IPv6 address in the brackets, such as [2001:db8::1]:8883", s)
+			return "", "", invalid("%s: want an IPv6 address in the brackets, such as [2001:db8::1]:8883", subject)
 		}
 		port, found := strings.CutPrefix(behind, ":")
 		if found == (behind == "") || found && port == "" {
-			return "", "", invalid("endpoint %q: %q behind the bracket, want : and a port, or nothing", s, behind)
+			return "", "", invalid("%s: %q behind the bracket, want : and a port, or nothing", subject, behind)
 		}
 		return inside, port, nil
 	}
 	host, port, found := strings.Cut(rest, ":")
 	switch {
 	case strings.Contains(port, ":"):
-		return "", "", invalid("endpoint %q: more than one colon; an IPv6 address needs brackets, such as [2001:db8::1]:8883", s)
+		return "", "", invalid("%s: more than one colon; an IPv6 address needs brackets, such as [2001:db8::1]:8883", subject)
 	case found && port == "":
-		return "", "", invalid("endpoint %q: no port behind the colon, want 1 to 65535", s)
+		return "", "", invalid("%s: no port behind the colon, want 1 to 65535", subject)
 	case host == "":
-		return "", "", invalid("endpoint %q: no host, want host or host:port", s)
+		return "", "", invalid("%s: no host, want host or host:port", subject)
 	}
-	return strings.ToLower(host), port, checkHost(s, host)
+	return strings.ToLower(host), port, checkHost(subject, host)
 }
 
 // checkHost checks the form of a DNS name or IPv4 address: RFC 1123, and the underscore that containers have in names.
-func checkHost(s, host string) error {
+func checkHost(subject, host string) error {
 	name := strings.TrimSuffix(host, ".")
 	if len(name) > 253 {
-		return invalid("endpoint %.40q...: the host name has %d bytes, want at most 253", s, len(name))
+		return invalid("%s: the host name has %d bytes, want at most 253", subject, len(name))
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" {
-			return invalid("endpoint %q: two dots in a row, or one at the start", s)
+			return invalid("%s: two dots in a row, or one at the start", subject)
 		}
 		if len(label) > 63 {
-			return invalid("endpoint %q: a part of the host name has %d bytes, want at most 63", s, len(label))
+			return invalid("%s: a part of the host name has %d bytes, want at most 63", subject, len(label))
 		}
 		for _, r := range label {
 			switch {
 			case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
 			case r >= 0x80:
-				return invalid("endpoint %q: %q in the host name, want its ASCII form (xn--...)", s, r)
+				return invalid("%s: %q in the host name, want its ASCII form (xn--...)", subject, r)
 			default:
-				return invalid("endpoint %q: %q in the host name, want letters, digits, '-' and '.'", s, r)
+				return invalid("%s: %q in the host name, want letters, digits, '-' and '.'", subject, r)
 			}
 		}
 		if label[0] == '-' || label[len(label)-1] == '-' {
-			return invalid("endpoint %q: a part of the host name starts or ends with '-'", s)
+			return invalid("%s: a part of the host name starts or ends with '-'", subject)
 		}
 	}
 	return nil
 }
 
-func parsePort(s, port string) (int, error) {
+func parsePort(subject, port string) (int, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return 0, invalid("endpoint %q: port %q, want 1 to 65535", s, port)
+		return 0, invalid("%s: port %q, want 1 to 65535", subject, port)
 	}
 	return int(n), nil
 }

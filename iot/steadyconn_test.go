@@ -180,7 +180,7 @@ func secure(t *testing.T, bare bool) (client net.Conn, raw *testbroker.Conn, ser
 	c.DialContext = func(context.Context, string, string) (net.Conn, error) { return raw, nil }
 	var err error
 	if bare {
-		c := tls.Client(raw, tlsConfig(must(c.endpoint()), c.Credentials, time.Now))
+		c := tls.Client(raw, tlsConfig(must(c.Server()), c.Credentials, time.Now))
 		client, err = c, c.Handshake()
 	} else {
 		client, err = must(c.MQTT()).Dial(t.Context())

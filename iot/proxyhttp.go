@@ -1,0 +1,153 @@
+package iot
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// maxProxyHeader is the most bytes of the header with which an HTTP proxy answers, interim answers included.
+const maxProxyHeader = 16 << 10
+
+// askHTTP asks for a tunnel to target (RFC 9110 section 9.3.6). When it returns nil, the next byte on conn is the server's.
+func (p *Proxy) askHTTP(conn net.Conn, target string) error {
+	request := "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n"
+	if p.login != nil {
+		user, password := p.login()
+		request += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)) + "\r\n"
+	}
+	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+		return err
+	}
+	a, err := readProxyAnswer(conn)
+	switch {
+	case err == errNotHTTP:
+		return p.notHTTP(a.first)
+	case err == errHeaderTooLarge:
+		return p.fault(err, "answered with a header of more than %d KiB", maxProxyHeader>>10).remedy("is it a proxy?")
+	case err != nil:
+		return err
+	case a.code/100 == 2:
+		return nil
+	}
+	return p.refusal(a, target)
+}
+
+// notHTTP says what a proxy may be instead whose answer starts with the byte first.
+func (p *Proxy) notHTTP(first byte) error {
+	e := p.fault(nil, "does not answer in HTTP")
+	switch {
+	case first == 0x15 && p.scheme == "http": // an alert of TLS
+		return e.remedy("it speaks TLS: write https:// in front of it")
+	case first == 5 || first == 0: // the version of SOCKS 5; 4 answers with 0
+		return e.remedy("it may be a SOCKS proxy: write socks5h:// in front of it")
+	}
+	return e.remedy("is the port right?")
+}
+
+// refusal says what an answer means that opens no tunnel.
+func (p *Proxy) refusal(a proxyAnswer, target string) error {
+	status := strings.TrimSpace(strconv.Itoa(a.code) + " " + a.reason)
+	switch a.code {
+	case 407:
+		basic := a.schemes == nil
+		for _, scheme := range a.schemes {
+			basic = basic || strings.EqualFold(scheme, "basic")
+		}
+		switch {
+		case !basic:
+			return p.fault(nil, "wants to be logged in to with %s, and only Basic is spoken here (%s)", strings.Join(a.schemes, ", "), status).
+				remedy("a proxy on this machine that speaks it, such as cntlm, can stand in between").forever()
+		case p.login == nil:
+			return p.fault(nil, "wants user name and password (%s)", status).
+				remedy("write them into its URL, http://USER:PASSWORD@HOST:PORT, and that into a variable, not on the command line").forever()
+		}
+		return p.fault(nil, "does not accept this user name or password (%s)", status).
+			remedy("in a URL %% is written %%25, : is %%3A, @ is %%40 and / is %%2F").forever()
+	case 403:
+		e := p.fault(nil, "does not allow a connection to %s (%s)", target, status)
+		if !strings.HasSuffix(target, ":443") {
+			return e.remedy("many allow port 443 alone, where AWS IoT listens too: --port 443")
+		}
+		return e.remedy("ask who runs it to allow it")
+	case 502, 503, 504:
+		return p.fault(nil, "cannot reach %s (%s)", target, status).remedy("is the endpoint right, and does the proxy's network reach it?")
+	case 400, 404, 405, 501:
+		return p.fault(nil, "does not know CONNECT (%s)", status).remedy("is it a proxy, and not a web server?")
+	}
+	return p.fault(nil, "refused a connection to %s (%s)", target, status).remedy("its log, or who runs it, knows why")
+}
+
+// proxyAnswer is how an HTTP proxy answers CONNECT.
+type proxyAnswer struct {
+	code    int
+	reason  string   // in one line
+	schemes []string // by which one may log in, from Proxy-Authenticate
+	first   byte     // of what came, if it is no HTTP
+}
+
+// proxyAnswerError is an answer that cannot be used.
+type proxyAnswerError string
+
+func (e proxyAnswerError) Error() string { return string(e) }
+
+const (
+	errNotHTTP        proxyAnswerError = "not HTTP/1.x"
+	errHeaderTooLarge proxyAnswerError = "the header is too large"
+)
+
+// readProxyAnswer reads an answer up to the empty line behind its header, and not a byte more: what follows comes from
+// the server. That is why it reads byte by byte, from the connection itself.
+func readProxyAnswer(r io.Reader) (proxyAnswer, error) {
+	var header []byte
+	one := make([]byte, 1)
+	for n := 0; n < maxProxyHeader; n++ {
+		if _, err := io.ReadFull(r, one); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return proxyAnswer{}, err
+		}
+		header = append(header, one[0])
+		if protocol := "HTTP/1."; len(header) <= len(protocol) && header[len(header)-1] != protocol[len(header)-1] {
+			return proxyAnswer{first: header[0]}, errNotHTTP
+		}
+		if !bytes.HasSuffix(header, []byte("\n\r\n")) && !bytes.HasSuffix(header, []byte("\n\n")) {
+			continue
+		}
+		a, err := parseProxyAnswer(string(header))
+		if err != nil || a.code/100 != 1 {
+			return a, err
+		}
+		header = header[:0] // an interim answer (RFC 9110 section 15.2)
+	}
+	return proxyAnswer{}, errHeaderTooLarge
+}
+
+// parseProxyAnswer reads a header: a status line (RFC 9112 section 4) and fields.
+func parseProxyAnswer(header string) (proxyAnswer, error) {
+	line, fields, _ := strings.Cut(header, "\n")
+	version, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
+	code, reason, _ := strings.Cut(strings.TrimLeft(status, " "), " ")
+	a := proxyAnswer{first: 'H', reason: oneLine(shortened(strings.TrimSpace(reason)))}
+	n, err := strconv.ParseUint(code, 10, 16)
+	if len(version) != len("HTTP/1.1") || len(code) != 3 || err != nil || n < 100 {
+		return a, errNotHTTP
+	}
+	a.code = int(n)
+	for field := range strings.Lines(fields) {
+		name, value, _ := strings.Cut(field, ":")
+		if !strings.EqualFold(name, "Proxy-Authenticate") || len(a.schemes) == 8 {
+			continue
+		}
+		scheme, _, _ := strings.Cut(strings.TrimSpace(value), " ")
+		a.schemes = append(a.schemes, oneLine(shortened(scheme)))
+	}
+	return a, nil
+}
+
+// shortened returns what fits on a line with other things.
+func shortened(s string) string { return strings.ToValidUTF8(s[:min(len(s), 60)], "\uFFFD") }

@@ -167,7 +167,7 @@ func (c *cursor) subscribe() {
 			p.broken(c.at, "3-8.3-4", "QoS byte 0x%02x: only 0, 1 and 2 are allowed", options)
 		}
 		c.at++
-		p.said.filters = append(p.said.filters, filter{f.Data, options & 3})
+		p.said.want(filter{f.Data, options & 3})
 	}
 }
 
@@ -212,6 +212,6 @@ func (c *cursor) unsubscribe() {
 			return
 		}
 		p.checkFilter(f, "3.10.3-1")
-		p.said.filters = append(p.said.filters, filter{text: f.Data})
+		p.said.want(filter{text: f.Data})
 	}
 }

@@ -35,9 +35,30 @@ func (c *cursor) add(n int, f Field) *Field {
 		f.Data = c.p.Bytes[c.at : c.at+n : c.at+n]
 	}
 	c.at += n
-	c.p.Fields = append(c.p.Fields, f)
-	return &c.p.Fields[len(c.p.Fields)-1]
+	return c.p.put(f)
 }
+
+// put adds a field to the list, or to the last field of a list that is full.
+func (p *Packet) put(f Field) *Field {
+	n := len(p.Fields)
+	if n < mostFields || n == mostFields && f.Mask < 0x80 { // the lower bits of a byte whose upper ones are in the list
+		p.Fields = append(p.Fields, f)
+		return &p.Fields[n]
+	}
+	last := &p.Fields[n-1]
+	if last.Name != furtherFields {
+		p.Fields = append(p.Fields, Field{Offset: f.Offset, Mask: 0xff, Part: f.Part, Name: furtherFields, Kind: Undecoded,
+			Meaning: "more than are listed; their rules are checked", Section: f.Section})
+		last = &p.Fields[n]
+	}
+	last.Length = f.Offset + f.Length - last.Offset
+	last.Data = p.Bytes[last.Offset : last.Offset+last.Length]
+	unlisted := f
+	return &unlisted
+}
+
+// furtherFields is the name of a field that takes the place of those behind the last that is listed.
+const furtherFields = "further fields"
 
 // has reports whether n more bytes are there for a field with this name. If not, the field takes what is left of a
 // packet that was cut, and is a mistake in one that was not, by the rules that ask for the field.
@@ -107,7 +128,7 @@ func (c *cursor) identifier(section, rules string) bool {
 
 // bits adds a field of the bits in mask of the byte at offset.
 func (p *Packet) bits(offset int, mask byte, part Part, name, meaning, section, statements string) {
-	p.Fields = append(p.Fields, Field{Offset: offset, Length: 1, Mask: mask, Part: part, Name: name,
+	p.put(Field{Offset: offset, Length: 1, Mask: mask, Part: part, Name: name,
 		Number: int(p.Bytes[offset] & mask >> bits.TrailingZeros8(mask)), Meaning: meaning, Section: section, Statements: full(statements)})
 }
 
@@ -123,8 +144,15 @@ func (p *Packet) unwise(offset int, rules, format string, values ...any) {
 	p.find(offset, Unwise, rules, format, values)
 }
 
-// find adds a finding, behind those about the same byte or one before it.
+// find adds a finding, behind those about the same byte or one before it. There are mostFindings of them at most, and one
+// more if it is the first rule that is broken.
 func (p *Packet) find(offset int, level Level, rules, format string, values []any) {
+	if len(p.Findings) >= mostFindings && (level == Unwise || p.Broken()) {
+		if p.Notes == nil {
+			p.note("there are more findings than the %d that are listed", mostFindings)
+		}
+		return
+	}
 	all := append(p.Findings, Finding{offset, level, full(rules), fmt.Sprintf(format, values...)})
 	for i := len(all) - 1; i > 0 && all[i-1].Offset > offset; i-- {
 		all[i-1], all[i] = all[i], all[i-1]

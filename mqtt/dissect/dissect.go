@@ -5,11 +5,11 @@
 // [Read] dissects one packet. A [Session] follows both directions of a connection, and finds what no single packet shows.
 // A [Layout] prints what they found, [AppendJSON] gives it to programs.
 //
-// Nothing in it panics, blocks, or allocates by a length that it read.
+// Nothing in it panics, blocks, or allocates by a length that it read. A packet takes a small multiple of the memory
+// of its bytes, and a few MB for the first 10 000 fields and 1000 findings, which are all that it lists.
 package dissect
 
 import (
-	"bytes"
 	"slices"
 	"time"
 )
@@ -129,7 +129,8 @@ type said struct {
 	qos         uint8
 	topic       []byte
 	payload     []byte
-	filters     []filter
+	filters     []filter // the first mostFilters
+	filterCount int
 	codes       []byte
 	present     bool // session present
 	code        byte // connect return code
@@ -143,7 +144,19 @@ type filter struct {
 	qos  uint8
 }
 
-func (f filter) equal(g filter) bool { return f.qos == g.qos && bytes.Equal(f.text, g.text) }
+// want notes a filter.
+func (s *said) want(f filter) {
+	if s.filterCount++; len(s.filters) < mostFilters {
+		s.filters = append(s.filters, f)
+	}
+}
+
+// What is kept of a packet has a bound, besides its bytes.
+const (
+	mostFilters  = 1 << 16
+	mostFields   = 10_000
+	mostFindings = 1000
+)
 
 // typeNames are those of table 2.1.
 var typeNames = [16]string{"reserved type 0", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE",

@@ -36,10 +36,15 @@ func (f *flow) lastName() string {
 	return "PUBLISH"
 }
 
-// contentOf is a hash, FNV-1a, of the topic, its length and the payload.
+// contentOf is a hash of the topic, its length and the payload.
 func contentOf(p *Packet) uint64 {
-	h := uint64(14695981039346656037) ^ uint64(len(p.said.topic))
-	for _, b := range [][]byte{p.said.topic, p.said.payload} {
+	return hashOf(p.said.topic, p.said.payload) ^ uint64(len(p.said.topic))
+}
+
+// hashOf is FNV-1a.
+func hashOf(parts ...[]byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range parts {
 		for _, c := range b {
 			h = (h ^ uint64(c)) * 1099511628211
 		}
@@ -86,8 +91,10 @@ func (s *Session) judgePublish(p *Packet) {
 		p.broken(at, reuse, "identifier %d is in use by the %s of packet %d", id, typeNames[r.typ], r.number)
 	}
 	side.open[id] = &flow{qos: p.said.qos, content: content, published: p.Number, publishedAt: p.Time}
-	side.first = append(without(side.first, id), id)
-	side.second = without(side.second, id)
+	if before != nil {
+		side.first, side.second = without(side.first, id), without(side.second, id)
+	}
+	side.first = append(side.first, id)
 	delete(side.done, id)
 }
 

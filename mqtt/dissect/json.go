@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,8 +27,9 @@ func AppendJSON(b []byte, p *Packet, secrets bool) []byte {
 	} else {
 		b = append(b, '{')
 	}
-	b = fmt.Appendf(b, `"n":%d,"dir":"%s","t":%s,"type":"%s","hex":"%x","fields":[`,
-		p.Number, p.Direction, strconv.FormatFloat(p.Time.Seconds(), 'f', -1, 64), p.Name(), p.shownBytes(secrets))
+	b = fmt.Appendf(b, `"n":%d,"dir":"%s","t":%s,"type":"%s","hex":"`,
+		p.Number, p.Direction, strconv.FormatFloat(p.Time.Seconds(), 'f', -1, 64), p.Name())
+	b = append(hex.AppendEncode(b, p.shownBytes(secrets)), `","fields":[`...)
 	for i, f := range p.Fields {
 		b = comma(b, i)
 		b = fmt.Appendf(b, `{"off":%d,"len":%d,"mask":%d,"part":"%s","name":"%s","value":`, f.Offset, f.Length, f.Mask, f.Part, f.Name)
@@ -39,7 +41,7 @@ func AppendJSON(b []byte, p *Packet, secrets bool) []byte {
 		case utf8.Valid(f.Data):
 			b = appendQuoted(b, string(f.Data))
 		default:
-			b = fmt.Appendf(b, `"0x%x"`, f.Data)
+			b = append(hex.AppendEncode(append(b, `"0x`...), f.Data), '"')
 		}
 		if f.Meaning != "" {
 			b = appendQuoted(append(b, `,"meaning":`...), f.Meaning)

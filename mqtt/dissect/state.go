@@ -19,20 +19,17 @@ type state struct {
 	began    time.Duration // when CONNECT came
 	lastSent time.Duration // when the client last sent something
 
-	flows         [3]flows // messages above QoS 0, by the direction of the PUBLISH
-	requests      map[uint16]*request
-	subscriptions []subscription
-	pings         []ping
+	flows    [3]flows // messages above QoS 0, by the direction of the PUBLISH
+	requests map[uint16]*request
+	asking   int // the size of their filters
+	filters  filterTree
+	blind    bool // there were more filters than are remembered
+	pings    []ping
+	unlisted int // PINGREQs that wait as well and are not in pings
 }
 
-// request is a SUBSCRIBE or UNSUBSCRIBE that waits for its answer.
-type request struct {
-	typ     uint8
-	number  int
-	at      time.Duration
-	filters []filter
-	copies  int // without an answer
-}
+// mostPings is how many PINGREQs without an answer are remembered.
+const mostPings = 1000
 
 // ping is a PINGREQ that waits for its answer.
 type ping struct {
@@ -49,6 +46,7 @@ func (s *Session) resumed() bool {
 // judge finds what p breaks, as what came before is known, and remembers p.
 func (s *Session) judge(p *Packet) {
 	st := &s.state
+	s.judgeFirst(p)
 	if p.Direction == ToServer {
 		s.judgeClient(p)
 	} else {
@@ -74,7 +72,11 @@ func (s *Session) judge(p *Packet) {
 	case suback, unsuback:
 		s.judgeGrant(p)
 	case pingreq:
-		st.pings = append(st.pings, ping{number: p.Number, at: p.Time})
+		if len(st.pings) < mostPings && st.unlisted == 0 {
+			st.pings = append(st.pings, ping{number: p.Number, at: p.Time})
+		} else {
+			st.unlisted++
+		}
 	case pingresp:
 		s.judgePingresp(p)
 	case disconnect:
@@ -84,16 +86,25 @@ func (s *Session) judge(p *Packet) {
 	}
 }
 
+// judgeFirst holds the rules that a client sends CONNECT and a server CONNACK, before anything else and once.
+func (s *Session) judgeFirst(p *Packet) {
+	st := &s.state
+	side, first, seen, rule, again := "client", uint8(connect), st.connect, "3.1.0-1", "3.1.0-2"
+	if p.Direction == ToClient {
+		side, first, seen, rule, again = "server", connack, st.connack, "3.2.0-1", "3.2"
+	}
+	switch {
+	case p.Type == first && seen > 0:
+		p.broken(0, again, "a second %s on one connection; the first was packet %d", p.Name(), seen)
+	case p.Type != first && seen == 0 && !s.Midway && !st.early[p.Direction]:
+		st.early[p.Direction] = true
+		p.broken(0, rule, "the first packet of the %s is %s, must be %s", side, p.Name(), typeNames[first])
+	}
+}
+
 // judgeClient holds the rules on when a client may send something.
 func (s *Session) judgeClient(p *Packet) {
 	st := &s.state
-	if p.Type == connect && st.connect > 0 {
-		p.broken(0, "3.1.0-2", "a second CONNECT on one connection; the first was packet %d", st.connect)
-	}
-	if p.Type != connect && st.connect == 0 && !s.Midway && !st.early[ToServer] {
-		st.early[ToServer] = true
-		p.broken(0, "3.1.0-1", "the first packet of the client is %s, must be CONNECT", p.Name())
-	}
 	if st.left > 0 {
 		p.broken(0, "3.14.4-2", "the client sends something after its DISCONNECT, packet %d", st.left)
 	}
@@ -107,13 +118,6 @@ func (s *Session) judgeClient(p *Packet) {
 // judgeServer holds the rules on when a server may send something.
 func (s *Session) judgeServer(p *Packet) {
 	st := &s.state
-	if p.Type == connack && st.connack > 0 {
-		p.broken(0, "3.2", "a second CONNACK on one connection; the first was packet %d", st.connack)
-	}
-	if p.Type != connack && st.connack == 0 && !s.Midway && !st.early[ToClient] {
-		st.early[ToClient] = true
-		p.broken(0, "3.2.0-1", "the first packet of the server is %s, must be CONNACK", p.Name())
-	}
 	if st.refused {
 		p.broken(0, "3.2.2-5", "the server refused the connection in packet %d, and must have closed it", st.connack)
 	}
@@ -151,7 +155,9 @@ func (s *Session) judgePingresp(p *Packet) {
 		return
 	}
 	if len(st.pings) == 0 {
-		if !s.Midway {
+		if st.unlisted > 0 {
+			st.unlisted--
+		} else if !s.Midway {
 			p.broken(0, "3.13", "PINGRESP answers no PINGREQ")
 		}
 		return
@@ -192,19 +198,29 @@ func (p *Packet) field(name string) *Field {
 }
 
 // Unanswered says in a line which packets still wait for an answer: "not acknowledged: 4 PUBLISH (id 2), 6 PINGREQ",
-// or "" if none does.
+// or "" if none does. It names the first twenty, and how many more there are.
 func (s *Session) Unanswered() string {
+	const most = 20
 	var texts []string
 	var numbers []int // of packets, in order, each with its text
+	more := s.state.unlisted
 	waits := func(number int, name string, id uint16) {
-		text := digits(number) + " " + name
-		if id > 0 {
-			text += fmt.Sprintf(" (id %d)", id)
+		switch {
+		case len(numbers) < most:
+			numbers, texts = append(numbers, 0), append(texts, "")
+		case number < numbers[most-1]:
+			more++ // the last one, whose place it takes
+		default:
+			more++
+			return
 		}
-		numbers, texts = append(numbers, number), append(texts, text)
-		for i := len(texts) - 1; i > 0 && numbers[i-1] > numbers[i]; i-- {
-			numbers[i-1], numbers[i] = numbers[i], numbers[i-1]
-			texts[i-1], texts[i] = texts[i], texts[i-1]
+		i := len(numbers) - 1
+		for ; i > 0 && numbers[i-1] > number; i-- {
+			numbers[i], texts[i] = numbers[i-1], texts[i-1]
+		}
+		numbers[i], texts[i] = number, digits(number)+" "+name
+		if id > 0 {
+			texts[i] += fmt.Sprintf(" (id %d)", id)
 		}
 	}
 	if s.state.connect > 0 && s.state.connack == 0 {
@@ -224,5 +240,9 @@ func (s *Session) Unanswered() string {
 	if len(texts) == 0 {
 		return ""
 	}
-	return "not acknowledged: " + strings.Join(texts, ", ")
+	text := "not acknowledged: " + strings.Join(texts, ", ")
+	if more > 0 {
+		text += fmt.Sprintf(", and %d more", more)
+	}
+	return text
 }

@@ -1,16 +1,21 @@
 package dissect
 
-import (
-	"bytes"
-	"slices"
-)
+import "time"
 
-// subscription is a topic filter of the client.
-type subscription struct {
-	filter []byte
-	qos    uint8 // granted, or asked for as long as there is no SUBACK
-	gone   bool  // there was an UNSUBACK
+// request is a SUBSCRIBE or UNSUBSCRIBE that waits for its answer.
+type request struct {
+	typ     uint8
+	number  int
+	at      time.Duration
+	content uint64   // a hash of all its bytes
+	count   int      // of its filters
+	filters []filter // views into the packet; nil if there is no room for them
+	size    int      // of the packet and the filters
+	copies  int      // without an answer
 }
+
+// mostAsking is how many bytes the requests that wait for an answer may take.
+const mostAsking = 8 << 20
 
 // judgeRequest takes a SUBSCRIBE or UNSUBSCRIBE in.
 func (s *Session) judgeRequest(p *Packet) {
@@ -22,8 +27,8 @@ func (s *Session) judgeRequest(p *Packet) {
 	if st.requests == nil {
 		st.requests = map[uint16]*request{}
 	}
-	r := st.requests[id]
-	if r != nil && r.typ == p.Type && slices.EqualFunc(r.filters, p.said.filters, filter.equal) {
+	r, content := st.requests[id], hashOf(p.Bytes)
+	if r != nil && r.content == content {
 		// [MQTT-2.3.1-3] Who sends a packet again uses its identifier. Each copy may be answered.
 		p.note("a repetition of packet %d", r.number)
 		r.copies++
@@ -35,7 +40,15 @@ func (s *Session) judgeRequest(p *Packet) {
 	if f := st.flows[ToServer].open[id]; f != nil {
 		p.broken(at, "2.3.1-2", "identifier %d is in use by the %s of packet %d", id, f.lastName(), f.last())
 	}
-	st.requests[id] = &request{p.Type, p.Number, p.Time, p.said.filters, 1}
+	if r != nil {
+		st.asking -= r.size
+	}
+	r = &request{typ: p.Type, number: p.Number, at: p.Time, content: content, count: p.said.filterCount, copies: 1}
+	if size := len(p.Bytes) + 32*len(p.said.filters); st.asking+size <= mostAsking && r.count == len(p.said.filters) {
+		r.filters, r.size = p.said.filters, size
+	}
+	st.asking += r.size
+	st.requests[id] = r
 	if p.Type == subscribe {
 		for _, f := range p.said.filters {
 			s.subscribed(f.text, f.qos, true)
@@ -45,17 +58,30 @@ func (s *Session) judgeRequest(p *Packet) {
 
 // subscribed notes a subscription. One that is asked for does not lower what was granted before.
 func (s *Session) subscribed(text []byte, qos uint8, asked bool) {
-	for i := range s.state.subscriptions {
-		sub := &s.state.subscriptions[i]
-		if bytes.Equal(sub.filter, text) {
-			if asked && !sub.gone {
-				qos = max(qos, sub.qos)
-			}
-			sub.qos, sub.gone = qos, false
-			return
-		}
+	if s.state.blind {
+		return
 	}
-	s.state.subscriptions = append(s.state.subscriptions, subscription{filter: text, qos: qos})
+	sub, known := s.state.filters.add(text)
+	if sub == nil {
+		s.forget()
+		return
+	}
+	if known && asked && !sub.gone {
+		qos = max(qos, sub.qos)
+	}
+	sub.qos, sub.gone = qos, false
+}
+
+// unsubscribed notes that there is no subscription any more, if there was one.
+func (s *Session) unsubscribed(text []byte) {
+	if sub := s.state.filters.named[string(text)]; sub != nil {
+		sub.gone = true
+	}
+}
+
+// forget gives the subscriptions up, as there are too many.
+func (s *Session) forget() {
+	s.state.filters, s.state.blind = filterTree{}, true
 }
 
 // judgeGrant holds the rules of SUBACK and UNSUBACK.
@@ -77,27 +103,27 @@ func (s *Session) judgeGrant(p *Packet) {
 		return
 	}
 	if r.copies--; r.copies == 0 {
+		st.asking -= r.size
 		delete(st.requests, id)
 	}
 	p.answers(r.number, p.Time-r.at)
+	if len(r.filters) < r.count {
+		s.forget()
+	}
 	if p.Type == unsuback {
 		for _, f := range r.filters {
-			for i := range st.subscriptions {
-				if bytes.Equal(st.subscriptions[i].filter, f.text) {
-					st.subscriptions[i].gone = true
-				}
-			}
+			s.unsubscribed(f.text)
 		}
 		return
 	}
-	if len(p.said.codes) != len(r.filters) {
-		p.broken(at+2, "3.8.4-5", "%s for %s in packet %d", count(len(p.said.codes), "return code"), count(len(r.filters), "Topic Filter"), r.number)
+	if len(p.said.codes) != r.count {
+		p.broken(at+2, "3.8.4-5", "%s for %s in packet %d", count(len(p.said.codes), "return code"), count(r.count, "Topic Filter"), r.number)
 		return
 	}
-	for i, code := range p.said.codes {
-		switch f := r.filters[i]; {
+	for i, f := range r.filters {
+		switch code := p.said.codes[i]; {
 		case code == 0x80:
-			s.refused(f.text)
+			s.unsubscribed(f.text)
 		case code <= 2:
 			if code > f.qos {
 				p.unwise(at+2+i, "3.8.4-6", "QoS %d is granted where %d was asked for", code, f.qos)
@@ -107,31 +133,23 @@ func (s *Session) judgeGrant(p *Packet) {
 	}
 }
 
-// refused notes that there is no subscription, if there was none before.
-func (s *Session) refused(text []byte) {
-	for i := range s.state.subscriptions {
-		if bytes.Equal(s.state.subscriptions[i].filter, text) {
-			s.state.subscriptions[i].gone = true
-			return
-		}
-	}
-}
-
 // judgeMatch holds the rules on what a server may send to a client: what it subscribed to, at the QoS granted.
 func (s *Session) judgeMatch(p *Packet) {
 	st := &s.state
-	if s.Midway || st.kept || st.refused || st.connack == 0 {
+	if s.Midway || st.kept || st.refused || st.connack == 0 || st.blind {
 		return // there may be subscriptions that this connection did not see
 	}
 	granted, live, dollar := -1, false, false
-	for _, sub := range st.subscriptions {
-		filter := unshared(sub.filter)
-		if !matches(filter, p.said.topic) {
-			dollar = dollar || matchesAnyway(filter, p.said.topic)
-			continue
-		}
+	st.filters.match(p.said.topic, false, func(sub *subscription) bool {
 		granted = max(granted, int(sub.qos))
 		live = live || !sub.gone
+		return !live || granted < int(p.said.qos) // until nothing can be wrong any more
+	})
+	if granted < 0 {
+		st.filters.match(p.said.topic, true, func(*subscription) bool {
+			dollar = true
+			return false
+		})
 	}
 	at := p.at("Topic Name")
 	switch {
@@ -144,14 +162,4 @@ func (s *Session) judgeMatch(p *Packet) {
 	case int(p.said.qos) > granted:
 		p.broken(0, "3.8.4-6", "QoS is %d, above the %d that was granted", p.said.qos, granted)
 	}
-}
-
-// unshared is the filter within a shared subscription, "$share/group/filter", which is an extension of some servers.
-func unshared(filter []byte) []byte {
-	if rest, ok := bytes.CutPrefix(filter, []byte("$share/")); ok {
-		if _, rest, ok = bytes.Cut(rest, []byte("/")); ok {
-			return rest
-		}
-	}
-	return filter
 }

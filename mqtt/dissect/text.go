@@ -60,34 +60,3 @@ func (p *Packet) checkFilter(f *Field, encoded string) {
 	}
 	p.checkText(f, encoded, "4.7.3-2")
 }
-
-// matches reports whether a message with this topic name goes to a subscription with this topic filter.
-// [MQTT-4.7.2-1] A wildcard in front does not match a leading '$'.
-func matches(filter, topic []byte) bool {
-	if len(topic) > 0 && topic[0] == '$' && len(filter) > 0 && (filter[0] == '+' || filter[0] == '#') {
-		return false
-	}
-	return matchesAnyway(filter, topic)
-}
-
-// matchesAnyway is matches without the exception for '$'.
-func matchesAnyway(filter, topic []byte) bool {
-	f, t := 0, 0
-	for f < len(filter) {
-		switch c := filter[f]; {
-		case c == '#':
-			return true
-		case c == '+':
-			for t < len(topic) && topic[t] != '/' {
-				t++
-			}
-			f++
-		case t < len(topic) && topic[t] == c:
-			f, t = f+1, t+1
-		default:
-			// "a/#" has "a" in it, too (section 4.7.1.2).
-			return t == len(topic) && string(filter[f:]) == "/#"
-		}
-	}
-	return t == len(topic)
-}

@@ -22,6 +22,7 @@ type printer struct {
 	format    format
 	escape    bool // out is a terminal
 	headlines bool // tell the topic and the rest on standard error
+	color     bool // in colour
 
 	turn chan struct{} // holds one token; who has it uses the next three. No mutex: out may block for as long as it likes
 	out  io.Writer
@@ -59,7 +60,7 @@ func (p *printer) print(number int, m *mqtt.Message) (verdict, error) {
 		return goOn, nil
 	}
 	if p.headlines {
-		p.log.say("%s", headline(m))
+		p.log.say("%s", p.headline(m))
 	}
 	p.buf = p.format.append(p.buf[:0], m, time.Now(), p.escape)
 	if _, err := p.out.Write(p.buf); err != nil {
@@ -91,13 +92,16 @@ func (p *printer) skips(m *mqtt.Message) bool {
 }
 
 // headline tells of a message what its payload does not.
-func headline(m *mqtt.Message) string {
+func (p *printer) headline(m *mqtt.Message) string {
 	line := fmt.Sprintf("%s, %s, QoS %d", oneLine(m.Topic), plural(len(m.Payload), "byte"), m.QoS)
 	if m.Retain {
 		line += ", retained"
 	}
 	if m.Dup {
 		line += ", sent again"
+	}
+	if p.color {
+		return "\x1b[36m" + line + "\x1b[0m"
 	}
 	return line
 }

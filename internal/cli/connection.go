@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ type connection struct {
 	store                     string
 	qos                       int
 	keepAlive, timeout        time.Duration
-	quiet, alpn               bool
+	quiet, verbose, alpn      bool
+	will                      will
 	trace                     TraceOptions
 	page, pcap, keylog        string
 }
@@ -60,20 +62,25 @@ func (o *connection) keepAliveOption() Option {
 }
 
 func (o *connection) identityOptions() []Option {
-	return []Option{
+	return slices.Concat([]Option{
 		{Name: "client-id", Metavar: "ID", Value: &o.clientID, Help: "the whole client id (replaces -p)"},
 		{Name: "persistent", Value: &o.persistent, Help: "clean session 0: the server keeps the session; needs --client-id"},
 		{Name: "store", Metavar: "DIR", Value: &o.store, Help: "keep the session in DIR as well; needs --persistent"},
+	}, o.will.options(), []Option{
 		{Name: "ca", Metavar: "FILE", Value: &o.ca, Help: "file to use in place of the CA in --cert-dir; enough for a server that asks for no certificate"},
 		{Name: "cert", Metavar: "FILE", Value: &o.cert, Help: "the same for the certificate"},
 		{Name: "key", Metavar: "FILE", Value: &o.key, Help: "the same for the private key"},
 		{Name: "aws", Value: &o.aws, Help: "the server is AWS IoT Core, or plays it, though its name does not end in .amazonaws.com"},
 		{Name: "alpn", Value: &o.alpn, Help: "offer the protocol x-amzn-mqtt-ca (ALPN) on any port; on port 443 it always is"},
-	}
+	})
 }
 
 func (o *connection) quietOption() Option {
 	return Option{Name: "quiet", Value: &o.quiet, Help: "errors only"}
+}
+
+func (o *connection) verboseOption() Option {
+	return Option{Letter: "v", Name: "verbose", Value: &o.verbose, Help: "one line for each packet on stderr"}
 }
 
 // target checks the options that say where to connect.
@@ -90,10 +97,19 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 	if o.store != "" && !o.persistent {
 		return iot.Endpoint{}, errors.New("--store needs --persistent: a clean session is not kept")
 	}
+	if o.verbose && o.trace.style == "" {
+		if o.trace.file != "" {
+			return iot.Endpoint{}, errors.New("-v/--verbose shows packets on stderr, and --trace-file keeps them from there: give one of them")
+		}
+		o.trace.style = "brief"
+	}
 	o.searched = t.Given("cert-dir")
 	target, err := iot.ParseEndpoint(o.endpoint)
 	if err == nil && o.keylog != "" && !target.TLS {
 		err = errors.New("--keylog: mqtt:// has no TLS")
+	}
+	if err == nil {
+		err = o.will.check(t, o.isAWS(target))
 	}
 	return target, err
 }
@@ -146,7 +162,8 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 
 // server says where to connect, and as whom, but for the credentials.
 func (o *connection) server(p *Process) iot.Config {
-	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, AWS: o.aws, ALPN: o.alpn, DialContext: p.dial}
+	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, AWS: o.aws, ALPN: o.alpn, Will: o.will.of(),
+		DialContext: p.dial}
 	if o.clientID == "" {
 		c.ClientPrefix = o.prefix
 	}

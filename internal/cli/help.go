@@ -24,7 +24,7 @@ func (t *Table) Help() string {
 		fmt.Fprintf(&b, "\n%s:\n", g.Title)
 		options := g.Options
 		if i == len(t.Groups)-1 {
-			options = append(options[:len(options):len(options)], common()...)
+			options = append(options[:len(options):len(options)], t.common()...)
 		}
 		for _, o := range options {
 			writeOption(&b, o)

@@ -3,22 +3,20 @@
 package cli
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 )
 
-// Table is everything a program says about its options. Parsing, the help text and the names of the environment
-// variables all come from it, so that they agree.
+// Table is everything a program says about its options. Parsing, the help text, the man page, the completions of the
+// shells and the names of the environment variables all come from it, so that they agree.
 type Table struct {
 	Program  string   // the name that starts each message: "publisher"
 	Summary  string   // half a line on what the program does
 	Usage    string   // what follows the program's name on the usage line
 	Examples []string // whole lines
-	Groups   []Group  // --help and --version are added to the last one by Parse and Help
+	Groups   []Group  // those of every program, such as --help, are added to the last one
 	OneOf    []string // long names of options that exclude each other
 	Notes    []string // paragraphs at the end of the help text
 	Operand  *string  // where a single argument that is no option goes; nil: there is none
@@ -42,11 +40,12 @@ type Group struct {
 type Option struct {
 	Letter   string   // "n", or empty
 	Name     string   // "count": --count, and MQTT_PUBLISHER_COUNT
-	Metavar  string   // what the help calls the value: "N"
+	Metavar  string   // what the help calls the value: "N". FILE and DIR are completed as such, 0|1|2 as one of these
 	Value    any      // where Parse stores the value; see above
 	Default  string   // as one would write it on the command line; empty: the zero value
 	Min, Max string   // of a number or a time, written like Default; empty: no limit (a time is never negative)
 	Choices  []string // of a text: the only ones
+	Usual    []string // of a text: what the shells complete besides
 	Empty    bool     // an empty text is a value
 	Optional string   // the value if the option stands alone, --trace; another one is attached, --trace=brief
 	Help     string   // half a sentence
@@ -64,24 +63,31 @@ const (
 // Parse stores the value of each option of t: from p.Args, else from the environment, else the default. An empty
 // variable counts as unset. Where an option is given twice the last one wins, unless its kind collects.
 //
-// If the program has nothing more to do, because help or version was asked for or because something is wrong, Parse
-// has printed it and returns the exit code and true.
+// If the program has nothing more to do, because help, version, completions or the man page was asked for or because
+// something is wrong, Parse has printed it and returns the exit code and true.
 func (t *Table) Parse(p *Process) (code ExitCode, done bool) {
 	words, err := t.collect(p.Args)
+	var text string
 	switch {
-	case errors.Is(err, errHelp):
-		io.WriteString(p.Stdout, t.Help())
-		return ExitDone, true
-	case errors.Is(err, errVersion):
-		fmt.Fprintln(p.Stdout, t.Program, Version())
-		return ExitDone, true
-	case err == nil:
+	case err != nil:
+	case words["help"] != nil:
+		text = t.Help()
+	case words["version"] != nil:
+		text = t.Program + " " + Version() + "\n"
+	case words["man"] != nil:
+		text = t.ManPage()
+	case words["completion"] != nil:
+		text, err = t.completion(words["completion"])
+	default:
 		err = t.store(words, p.Getenv)
 	}
 	if err != nil {
 		return t.Mistake(p, "%w", err), true
 	}
-	return ExitDone, false
+	if text != "" {
+		io.WriteString(p.Stdout, text)
+	}
+	return ExitDone, text != ""
 }
 
 // Mistake prints one line about a mistake in the use of the program, and returns the exit code for it.
@@ -105,72 +111,104 @@ func (t *Table) Variable(name string) string {
 	return "MQTT_" + strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_").Replace(t.Program+"_"+name))
 }
 
-var (
-	errHelp    = errors.New("help was asked for")
-	errVersion = errors.New("version was asked for")
-)
-
-// options returns all options in the order of the help text, with --help and --version.
+// options returns all options in the order of the help text, with those of every program.
 func (t *Table) options() []Option {
 	var all []Option
 	for _, g := range t.Groups {
 		all = append(all, g.Options...)
 	}
-	return append(all, common()...)
+	return append(all, t.common()...)
 }
 
-// common returns the options of every program. They have no variable: they are about this one call.
-func common() []Option {
-	return []Option{
+// common returns the options of every program. They have no variable: they are about this one call. A command of a
+// program has neither a man page nor completions.
+func (t *Table) common() []Option {
+	common := []Option{
 		{Letter: "h", Name: "help", Value: new(bool), Help: "this text"},
 		{Name: "version", Value: new(bool), Help: "version and build"},
+		{Name: "completion", Metavar: "SHELL", Value: new(string), Choices: []string{"bash", "zsh", "fish"},
+			Help: "print completions for bash, zsh or fish"},
+		{Name: "man", Value: new(bool), Help: "print the man page: " + t.Program + " --man | man -l -"},
 	}
+	if strings.Contains(t.Program, " ") {
+		return common[:2]
+	}
+	return common
 }
 
-// collect returns the text of each value on the command line, by long name.
+// collect returns the text of each value on the command line, by long name. Options may stand before and behind an
+// operand; all behind "--" are operands.
 func (t *Table) collect(args []string) (map[string][]string, error) {
 	words := map[string][]string{}
-	flags := flag.NewFlagSet(t.Program, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	for _, o := range t.options() {
-		w := &word{words, o}
-		flags.Var(w, o.Name, "")
-		if o.Letter != "" {
-			flags.Var(w, o.Letter, "")
+	var operands []string
+	hint := "a value with spaces needs quotes"
+	for arg := ""; len(args) > 0; {
+		before := arg
+		arg, args = args[0], args[1:]
+		switch {
+		case arg == "--":
+			operands = append(operands, args...)
+			args = nil
+		case len(arg) < 2 || arg[0] != '-':
+			if o := t.find(strings.TrimPrefix(before, "--"), false); o != nil && o.Optional != "" && operands == nil {
+				hint = "a value is attached: " + before + "=" + o.Choices[max(0, slices.Index(o.Choices, arg))]
+			}
+			operands = append(operands, arg)
+		default:
+			var err error
+			if args, err = t.read(words, arg, args); err != nil {
+				return nil, err
+			}
 		}
 	}
-	args, err := t.split(flags, args)
-	if err != nil {
-		return nil, err
-	}
-	if err := flags.Parse(args); err != nil {
-		return nil, err // split has found every mistake that flag knows
-	}
 	switch {
-	case words["help"] != nil:
-		return nil, errHelp
-	case words["version"] != nil:
-		return nil, errVersion
-	case flags.NArg() == 1 && t.Operand != nil:
-		*t.Operand = flags.Arg(0)
-	case flags.NArg() > 0:
-		return nil, fmt.Errorf("unexpected argument %s; a value with spaces needs quotes", quote(flags.Arg(0)))
+	case words["help"] != nil, words["version"] != nil:
+	case len(operands) == 1 && t.Operand != nil:
+		*t.Operand = operands[0]
+	case len(operands) > 0:
+		return nil, fmt.Errorf("unexpected argument %s; %s", quote(operands[0]), hint)
 	}
 	return words, nil
 }
 
-// word is an option as package flag sees it: it keeps the text of its values for later.
-type word struct {
-	words  map[string][]string
-	option Option
+// read reads the option arg, and from rest its value if it takes one and has none attached. It returns what is left.
+// -n5 is -n 5, and -rl is -r -l.
+func (t *Table) read(words map[string][]string, arg string, rest []string) ([]string, error) {
+	long := strings.HasPrefix(arg, "--")
+	name, value, attached := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+	o := t.find(name, !long)
+	if o == nil && !long {
+		if o = t.find(arg[1:2], true); o != nil && o.isSwitch() {
+			rest = append([]string{"-" + arg[2:]}, rest...)
+			attached = false
+		} else {
+			value, attached = arg[2:], true
+		}
+	}
+	switch {
+	case o == nil:
+		return nil, t.unknown(arg, name)
+	case attached:
+	case o.isSwitch():
+		value = "true"
+	case o.Optional != "":
+		value = o.Optional
+	case len(rest) == 0:
+		return nil, fmt.Errorf("%s needs a value: %[1]s %s", arg, o.Metavar)
+	default:
+		value, rest = rest[0], rest[1:]
+	}
+	words[o.Name] = append(words[o.Name], value)
+	return rest, nil
 }
 
-func (w *word) String() string { return "" }
-
-func (w *word) IsBoolFlag() bool { return w.option.isSwitch() }
-
-func (w *word) Set(s string) error {
-	w.words[w.option.Name] = append(w.words[w.option.Name], s)
+// find returns the option with this long name, or, behind a single hyphen, this letter; nil: there is none.
+func (t *Table) find(name string, letters bool) *Option {
+	for _, o := range t.options() {
+		if o.Name == name || letters && name != "" && o.Letter == name {
+			return &o
+		}
+	}
 	return nil
 }
 
@@ -178,48 +216,6 @@ func (o Option) isSwitch() bool {
 	_, ok := o.Value.(*bool)
 	return ok
 }
-
-// split writes args in the way that package flag understands: -n5 becomes -n 5, and -rl becomes -r -l. It refuses
-// names that are not there and values that are missing.
-func (t *Table) split(flags *flag.FlagSet, args []string) (out []string, err error) {
-	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && args[0] != "--" {
-		arg := args[0]
-		args = args[1:]
-		name, _, attached := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
-		long := arg[1] == '-'
-		known := flags.Lookup(name)
-		if known == nil && !long {
-			if letter := flags.Lookup(arg[1:2]); letter != nil {
-				out = append(out, arg[:2])
-				if optionOf(letter).isSwitch() {
-					args = append([]string{"-" + arg[2:]}, args...)
-				} else {
-					out = append(out, arg[2:])
-				}
-				continue
-			}
-		}
-		if known == nil || long && len(name) == 1 {
-			return nil, t.unknown(arg, name)
-		}
-		if o := optionOf(known); o.Optional != "" && !attached {
-			out = append(out, arg+"="+o.Optional)
-			continue
-		}
-		out = append(out, arg)
-		if attached || optionOf(known).isSwitch() {
-			continue
-		}
-		if len(args) == 0 {
-			return nil, fmt.Errorf("%s needs a value: %[1]s %s", arg, optionOf(known).Metavar)
-		}
-		out = append(out, args[0])
-		args = args[1:]
-	}
-	return append(out, args...), nil
-}
-
-func optionOf(f *flag.Flag) Option { return f.Value.(*word).option }
 
 // unknown says that there is no such option, and which one may have been meant.
 func (t *Table) unknown(arg, name string) error {
@@ -230,7 +226,7 @@ func (t *Table) unknown(arg, name string) error {
 		if len(name) == 1 && strings.EqualFold(name, o.Letter) {
 			return fmt.Errorf("%w; did you mean -%s?", err, o.Letter)
 		}
-		if d := distance(name, o.Name); d < best && d < len(name) {
+		if d := distance(name, o.Name); d < best && 2*d <= len(name) {
 			best = d
 			err = fmt.Errorf("no such option: %s; did you mean --%s?", printable(arg), o.Name)
 		}
@@ -238,22 +234,26 @@ func (t *Table) unknown(arg, name string) error {
 	return err
 }
 
-// distance is the number of characters to insert, delete or replace that lead from a to b.
+// distance is the number of characters to insert, delete or replace, or of neighbours to swap, that lead from a to b. What
+// is swapped is not touched again.
 func distance(a, b string) int {
+	var before, above []int // the rows for two characters of a fewer, and for one
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, above, row = above, row, make([]int, len(b)+1)
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := above[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cost = min(cost, before[j-1]+1)
+			}
+			row[j+1] = min(cost, row[j]+1, above[j+1]+1)
 		}
 	}
 	return row[len(b)]

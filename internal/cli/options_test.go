@@ -264,7 +264,7 @@ func TestTimesAreReadAsSecondsOrWithAUnit(t *testing.T) {
 	})
 }
 
-func TestDistanceIsThatOfLevenshtein(t *testing.T) {
+func TestDistanceIsThatOfLevenshteinWithSwaps(t *testing.T) {
 	// The definition, word for word.
 	var slow func(a, b string) int
 	slow = func(a, b string) int {
@@ -274,7 +274,11 @@ func TestDistanceIsThatOfLevenshtein(t *testing.T) {
 		case a[0] == b[0]:
 			return slow(a[1:], b[1:])
 		}
-		return 1 + min(slow(a[1:], b), slow(a, b[1:]), slow(a[1:], b[1:]))
+		d := 1 + min(slow(a[1:], b), slow(a, b[1:]), slow(a[1:], b[1:]))
+		if len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] {
+			d = min(d, 1+slow(a[2:], b[2:]))
+		}
+		return d
 	}
 	word := rapid.StringMatching(`[abc]{0,6}`)
 	rapid.Check(t, func(t *rapid.T) {

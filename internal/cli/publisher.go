@@ -61,6 +61,7 @@ func (o *publisherOptions) table() *Table {
 			{"When it does not work", []Option{o.checkOption("sends the message of -m, -f or -z once, or none")}},
 			{"Output", []Option{
 				{Name: "json", Value: &o.json, Help: "one JSON object for each message on stdout"},
+				o.verboseOption(),
 				o.quietOption(),
 			}},
 			{"To see what travels", append(o.trace.Options(), o.recordingOptions()...)},

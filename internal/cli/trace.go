@@ -17,6 +17,7 @@ import (
 // TraceOptions are the options of every program that can show what travels.
 type TraceOptions struct {
 	style, file, times string
+	color              string
 	bytes, width       int
 	secrets            bool
 }
@@ -33,6 +34,8 @@ func (o *TraceOptions) Options() []Option {
 			Help: "shorten payloads that are longer"},
 		{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500",
 			Help: "columns; $COLUMNS, or 80 to 100 by the terminal"},
+		{Name: "color", Metavar: "auto|always|never", Value: &o.color, Default: "auto", Choices: Colors,
+			Help: "NO_COLOR and TERM=dumb are honoured"},
 		{Name: "show-secrets", Value: &o.secrets, Help: "do not hide passwords in it"},
 	}
 }
@@ -49,7 +52,7 @@ func (o *TraceOptions) layout(p *Process) dissect.Layout {
 		Bytes:       o.bytes,
 		Width:       o.width,
 		ShowSecrets: o.secrets,
-		Color:       p.Colored(o.file == "" && p.TerminalError, ""),
+		Color:       p.Colored(o.file == "" && p.TerminalError, o.color),
 	}
 	if l.Width == 0 {
 		l.Width = p.Width(o.file == "" && p.TerminalError)

@@ -482,7 +482,7 @@ func TestExitCode1WhenAFileFails(t *testing.T) {
 			ended(ExitLocal, "publisher: 2 acknowledged, 0 sent but not acknowledged, 0 not sent: standard input, line 3: input/output error")
 
 		run(t, Publisher, to(b.Dial), stdin(strings.NewReader("one\n"+strings.Repeat("x", 200_000))), "-l").
-			ended(ExitLocal, "publisher: 1 acknowledged, 0 sent but not acknowledged, 0 not sent: line 2 of standard input is longer than 131072 bytes")
+			ended(ExitLocal, "publisher: 1 acknowledged, 0 sent but not acknowledged, 0 not sent: line 2 of standard input is longer than 131072 bytes, the most that -l takes; -f - sends all of it as one message")
 
 		full := func(p *Process) { p.Stdout = failing{syscall.ENOSPC} }
 		run(t, Publisher, to(b.Dial), full, "-m", "x", "-n", "3", "--json").

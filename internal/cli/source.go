@@ -10,8 +10,12 @@ import (
 )
 
 const (
-	// maxLine is the longest line of -l in bytes, without its newline: the payload that AWS IoT Core takes.
+	// maxLine is the longest line of -l in bytes, without its newline: the payload that AWS IoT Core takes. For other
+	// servers it is the same, so that what works with a broker at hand works with AWS, and memory stays small.
 	maxLine = 128 << 10
+
+	// linesEndWithCR is whether a line of text ends with CR LF here.
+	linesEndWithCR = os.PathSeparator == '\\'
 
 	// maxFile is the largest payload of -f in bytes: what an MQTT packet can hold behind the longest topic (2.2.3).
 	maxFile = 268_435_455 - 2 - 65_535 - 2
@@ -38,10 +42,10 @@ func repeated(payload []byte, count int) source {
 }
 
 // lines is the lines of r, at most count of them; 0: all. A line ends with a newline, which is not part of it; the last
-// one may do without. Every other byte is kept, NUL and CR too, and an empty line is an empty message, as with
-// mosquitto_pub -l.
+// one may do without. Every other byte is kept, NUL too, and an empty line is an empty message, as with mosquitto_pub -l.
+// A CR before the newline is a byte like others, except on Windows, where every program ends its lines so.
 func lines(r io.Reader, count int) source {
-	in := bufio.NewReaderSize(r, maxLine+1)
+	in := bufio.NewReaderSize(r, maxLine+len("\r\n"))
 	number := 0
 	return source{next: func() ([]byte, error) {
 		if count > 0 && number == count {
@@ -49,14 +53,19 @@ func lines(r io.Reader, count int) source {
 		}
 		number++
 		line, err := in.ReadSlice('\n')
-		switch {
-		case err == nil:
+		if err == nil {
 			line = line[:len(line)-1]
-		case err == bufio.ErrBufferFull:
-			return nil, fmt.Errorf("line %d of standard input is longer than %d bytes", number, maxLine)
+			if n := len(line); linesEndWithCR && n > 0 && line[n-1] == '\r' {
+				line = line[:n-1]
+			}
+		}
+		switch {
+		case len(line) > maxLine:
+			return nil, fmt.Errorf("line %d of standard input is longer than %d bytes, the most that -l takes; -f - sends all of it as one message",
+				number, maxLine)
 		case err == io.EOF && len(line) == 0:
 			return nil, io.EOF
-		case err != io.EOF:
+		case err != nil && err != io.EOF:
 			return nil, fmt.Errorf("standard input, line %d: %w", number, err)
 		}
 		return append([]byte{}, line...), nil

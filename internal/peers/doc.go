@@ -11,6 +11,7 @@
 //	paho_test.go               TestPahoWithBroker: paho.mqtt.golang as a client of our broker
 //	mosquittoclients_test.go   TestMosquittoClientsWithBroker: mosquitto_pub and mosquitto_sub as clients of our broker
 //	programs_test.go           TestProgramsWithBroker: the programs publisher and subscriber with every broker
+//	formats_test.go            TestFormatsAreThoseOfMosquitto: what subscriber -F prints, beside mosquitto_sub
 //	bench                      go run ./bench: package mqtt beside the bare socket and other clients; see BENCHMARKS.md
 //	advisor_test.go            TestAdvisor: testbroker advisor with our programs, mosquitto's, and a device with flaws
 //

@@ -44,7 +44,7 @@ func TestFormatsAreThoseOfMosquitto(t *testing.T) {
 	}
 	publish(messages[0])
 	for _, c := range []struct{ ours, theirs []string }{
-		{[]string{"-F", "text"}, nil}, // what mosquitto_sub prints if it is told nothing
+		{[]string{"-F", "text"}, []string{"-F", "%p"}}, // told nothing, mosquitto_sub prints no line for an empty payload
 		{[]string{"-F", "raw"}, []string{"-N"}},
 		{[]string{"-F", `%t|%p|%q|%r|%l|%x|%X|%%|\\|\t|\r|\v|\a|\e|\0|`}, nil},
 		{[]string{"-F", `%t\0%p\0`}, []string{"-N", "-F", `%t\0%p\0`}},
@@ -53,7 +53,7 @@ func TestFormatsAreThoseOfMosquitto(t *testing.T) {
 		{[]string{"-F", `[%5l] [%-5l] [%05l]`}, nil},
 	} {
 		t.Run(c.ours[1], func(t *testing.T) {
-			if c.theirs == nil && len(c.ours[1]) > len("base64") {
+			if c.theirs == nil {
 				c.theirs = c.ours
 			}
 			n := fmt.Sprint(len(messages))

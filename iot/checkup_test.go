@@ -234,3 +234,50 @@ func TestStepResultsHaveNames(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestCheckupHasAStepForTheProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		s := w.listen(t, w.server)
+		s.front = func(conn net.Conn) net.Conn {
+			request := readRequest(conn)
+			answer := "HTTP/1.1 200 OK\r\n\r\n"
+			if strings.Contains(request, ":8883") {
+				answer = "HTTP/1.1 403 Forbidden\r\n\r\n"
+			}
+			if _, err := io.WriteString(conn, answer); err != nil {
+				return nil
+			}
+			return conn
+		}
+		c := w.checkup(s)
+		c.Config.Proxy = must(ParseProxy("http://ann:s3cret@proxy:3128"))
+		list, last := steps(t.Context(), c)
+		if diff := cmp.Diff([]string{"warn clock", "ok proxy", "skip DNS", "FAIL TCP 8883"}, list); diff != "" {
+			t.Error(diff)
+		}
+		if got := last.Diagnosis.String(); !strings.Contains(got, "the proxy http://proxy:3128 does not allow a connection to "+host+":8883 (403 Forbidden)") ||
+			!strings.Contains(got, "the proxy blocks port 8883: port 443 answers") || last.Diagnosis.Kind != KindNetwork {
+			t.Errorf("%v", got)
+		}
+
+		s.front = httpProxy(new(string), "HTTP/1.1 200 OK\r\n\r\n")
+		c.Config.Proxy = must(ParseProxy("http://ann:s3cret@proxy:3128"))
+		for step := range c.Steps(t.Context()) {
+			if step.Name == "proxy" && !strings.HasPrefix(step.Found, "http://proxy:3128 takes connections, in ") {
+				t.Error(step.Found)
+			}
+			if strings.Contains(step.Found, "s3cret") || step.Result == Failed {
+				t.Errorf("%+v", step)
+			}
+		}
+
+		c.Config.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+		}
+		list, _ = steps(t.Context(), c)
+		if diff := cmp.Diff([]string{"warn clock", "FAIL proxy"}, list); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

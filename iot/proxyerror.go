@@ -65,10 +65,12 @@ func (p *Proxy) unreachable(ctx context.Context, err error) error {
 		return p.fault(err, "refuses connections").remedy("is it running, and is the port right?")
 	case isTimeout(err), ctx.Err() != nil:
 		return p.fault(err, "does not answer").remedy("is its address right, and is this machine in its network?")
-	case errors.As(err, &dial):
-		err = dial.Err
 	}
-	return p.fault(err, "cannot be reached: %v", err).remedy("is this machine online?")
+	short := err
+	if errors.As(err, &dial) {
+		short = dial.Err
+	}
+	return p.fault(err, "cannot be reached: %v", short).remedy("is this machine online?")
 }
 
 // untrusted says why there is no TLS to the proxy.

@@ -20,6 +20,7 @@ type server struct {
 	t     *testing.T
 	tls   *tls.Config                    // nil: no TLS
 	wrap  func(client net.Conn) net.Conn // what stands between the client and the pipe, or nil
+	front func(conn net.Conn) net.Conn   // what stands in front of all of that, such as a proxy; nil ends it; or nil
 	serve func(conn net.Conn)            // behind the handshake and the first bytes, or nil: CONNECT, CONNACK, until the end
 
 	work sync.WaitGroup
@@ -38,6 +39,12 @@ func (s *server) dialContext(_ context.Context, network, address string) (net.Co
 	s.mu.Unlock()
 	s.work.Go(func() {
 		defer conn.Close()
+		conn := conn
+		if s.front != nil {
+			if conn = s.front(conn); conn == nil {
+				return
+			}
+		}
 		if s.tls != nil {
 			config := s.tls.Clone()
 			config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {

@@ -43,7 +43,11 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 		return ExitLocal
 	}
 	defer trace.close(&code)
-	server := c.o.server(c.process)
+	server, err := c.o.server(target, c.process, c.log)
+	if err != nil {
+		c.log.fail(err.Error())
+		return ExitUsage
+	}
 	if server.ClientID == "" {
 		server.ClientID = iot.NewClientID(c.o.prefix)
 	}
@@ -78,7 +82,7 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 		case <-ctx.Done():
 		}
 	}()
-	c.say("checking the way to %s as %s; %s", target, oneLine(server.ClientID), c.sends())
+	c.say("checking the way to %s%s as %s; %s", target, through(server.Proxy), oneLine(server.ClientID), c.sends())
 	for step := range walk.Steps(ctx) {
 		if signal.Load() != nil {
 			break // it would find that it was interrupted

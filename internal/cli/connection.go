@@ -19,6 +19,7 @@ import (
 
 // connection is the options of publisher and subscriber on where to connect, and as whom.
 type connection struct {
+	way
 	endpoint, prefix, certDir string
 	clientID, ca, cert, key   string
 	searched                  bool // --cert-dir was given
@@ -72,7 +73,7 @@ func (o *connection) identityOptions() []Option {
 		{Name: "key", Metavar: "FILE", Value: &o.key, Help: "the same for the private key"},
 		{Name: "aws", Value: &o.aws, Help: "the server is AWS IoT Core, or plays it, though its name does not end in .amazonaws.com"},
 		{Name: "alpn", Value: &o.alpn, Help: "offer the protocol x-amzn-mqtt-ca (ALPN) on any port; on port 443 it always is"},
-	})
+	}, o.wayOptions())
 }
 
 func (o *connection) quietOption() Option {
@@ -104,7 +105,8 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 		o.trace.style = "brief"
 	}
 	o.searched = t.Given("cert-dir")
-	target, err := iot.ParseEndpoint(o.endpoint)
+	o.proxyGiven = t.Given("proxy")
+	target, err := iot.Config{Endpoint: o.endpoint, Port: o.port}.Server()
 	if err == nil && o.keylog != "" && !target.TLS {
 		err = errors.New("--keylog: mqtt:// has no TLS")
 	}
@@ -135,7 +137,10 @@ func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) 
 // config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
 // [iot.ErrCredentials].
 func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt.Config, iot.Config, error) {
-	c := o.server(p)
+	c, err := o.server(target, p, log)
+	if err != nil {
+		return mqtt.Config{}, c, err
+	}
 	if target.TLS {
 		credentials, err := o.credentials(target)
 		if err != nil {
@@ -161,13 +166,15 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 }
 
 // server says where to connect, and as whom, but for the credentials.
-func (o *connection) server(p *Process) iot.Config {
-	c := iot.Config{Endpoint: o.endpoint, ClientID: o.clientID, AWS: o.aws, ALPN: o.alpn, Will: o.will.of(),
+func (o *connection) server(target iot.Endpoint, p *Process, log *console) (iot.Config, error) {
+	c := iot.Config{Endpoint: o.endpoint, Port: o.port, ClientID: o.clientID, AWS: o.aws, ALPN: o.alpn, Will: o.will.of(),
 		DialContext: p.dial}
 	if o.clientID == "" {
 		c.ClientPrefix = o.prefix
 	}
-	return c
+	var err error
+	c.Proxy, err = o.chosenProxy(target, p.Getenv, log)
+	return c, err
 }
 
 // prepare makes what the options say about the connection part of cfg.
@@ -237,7 +244,7 @@ func (w *watch) attach(cfg *mqtt.Config) {
 func (w *watch) connecting(attempt int) {
 	w.began = time.Now()
 	if w.accepted == 0 && attempt == 1 {
-		w.log.say("connecting to %s as %s", w.target, oneLine(w.client))
+		w.log.say("connecting to %s%s as %s", w.target, through(w.server.Proxy), oneLine(w.client))
 	}
 }
 

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"fmt"
+
+	"iotwire/iot"
+)
+
+// way is the options of publisher and subscriber on how to get through to the server.
+type way struct {
+	port  int
+	proxy string
+
+	proxyGiven bool
+}
+
+func (o *way) wayOptions() []Option {
+	return []Option{
+		{Name: "port", Metavar: "PORT", Value: &o.port, Min: "1", Max: "65535", Help: "in place of the endpoint's; AWS IoT has 8883 and 443"},
+		{Name: "proxy", Metavar: "URL", Value: &o.proxy, Empty: true,
+			Help: "[http|https|socks5|socks5h://][USER:PASSWORD@]HOST:PORT, or none. " +
+				"Without it HTTPS_PROXY, ALL_PROXY, NO_PROXY count, as with curl"},
+	}
+}
+
+// chosenProxy returns the proxy to reach target through: that of --proxy, else of the environment; nil if there is none.
+func (o *way) chosenProxy(target iot.Endpoint, getenv func(string) string, log *console) (*iot.Proxy, error) {
+	url, variable := o.proxy, "--proxy"
+	switch {
+	case !o.proxyGiven:
+		if url, variable = iot.ProxyFromEnvironment(getenv, target); url == "" {
+			return nil, nil
+		}
+	case url == "" || url == "none":
+		return nil, nil
+	}
+	proxy, err := iot.ParseProxy(url)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
+	}
+	if !o.proxyGiven { // who set the variable may not have thought of this program
+		log.say("%s names the proxy %v; --proxy none goes around it", variable, proxy)
+	}
+	return proxy, nil
+}
+
+// through says by which proxy a server is reached, for people.
+func through(proxy *iot.Proxy) string {
+	if proxy == nil {
+		return ""
+	}
+	return " through " + proxy.String()
+}

@@ -134,7 +134,7 @@ func Subscriber(p *Process) (code ExitCode) {
 			format:    o.layout,
 			escape:    p.Terminal,
 			headlines: p.Terminal && p.TerminalError && o.layout.forPeople(),
-			color:     p.Colored(p.TerminalError, ""),
+			color:     p.Colored(p.TerminalError, o.trace.color),
 			turn:      make(chan struct{}, 1),
 			out:       p.Stdout,
 		},

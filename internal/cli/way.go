@@ -18,7 +18,7 @@ func (o *way) wayOptions() []Option {
 	return []Option{
 		{Name: "port", Metavar: "PORT", Value: &o.port, Min: "1", Max: "65535", Help: "in place of the endpoint's; AWS IoT has 8883 and 443"},
 		{Name: "proxy", Metavar: "URL", Value: &o.proxy, Empty: true,
-			Help: "[http|https|socks5|socks5h://][USER:PASSWORD@]HOST:PORT, or none. " +
+			Help: "http://, https://, socks5:// or socks5h:// and [USER:PASSWORD@]HOST:PORT, or none. " +
 				"Without it HTTPS_PROXY, ALL_PROXY, NO_PROXY count, as with curl"},
 	}
 }

@@ -173,6 +173,52 @@ func TestAClosedPipeEndsTheProcessWithDisconnect(t *testing.T) {
 	}
 }
 
+func TestAClosedPipeEndsTheProcessThoughNothingMoreComes(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only on Linux the program sees that nobody reads before it writes")
+	}
+	b, endpoint, ends := broker(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, w, "-e", endpoint)
+	w.Close()
+	c.await("subscribed to test/commands")
+	b.Publish("test/commands", []byte("first"), packet.QoS1, false)
+	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || line != "first\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	r.Close() // as head -1 does
+	if code := c.exit(); code != 0 || !strings.Contains(c.read.String(), "\nreceived 1 message (5 bytes) in ") {
+		t.Errorf("exit code %d:\n%s", code, c.read.String())
+	}
+	if err := <-ends; err != nil {
+		t.Errorf("it left without DISCONNECT: %v", err)
+	}
+}
+
+func TestAFullDiskEndsTheProcessAndTheServerKeepsTheMessage(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skipf("no disk here is full by itself: %v", err)
+	}
+	defer full.Close()
+	b, endpoint, ends := broker(t)
+	c := start(t, full, "-e", endpoint, "--client-id", "me", "--persistent")
+	c.await("subscribed to test/commands")
+	b.Publish("test/commands", []byte("precious"), packet.QoS1, false)
+	if code := c.exit(); code != 1 || !strings.HasSuffix(c.read.String(), "\nsubscriber: standard output: no space left on device\n") {
+		t.Errorf("exit code %d:\n%s", code, c.read.String())
+	}
+	if err := <-ends; err != nil {
+		t.Errorf("it left without DISCONNECT: %v", err)
+	}
+	if s := b.Stats(); s.Queued+s.Inflight != 1 {
+		t.Errorf("%d messages wait for it, want the one that was not written", s.Queued+s.Inflight)
+	}
+}
+
 func TestExitCodeOfTheProcess(t *testing.T) {
 	c := start(t, nil, "--coun")
 	if code := c.exit(); code != 2 || c.read.String() != "subscriber: no such option: --coun; did you mean --count? (subscriber --help lists the options)\n" {

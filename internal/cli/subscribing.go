@@ -131,6 +131,7 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	if r.o.store != "" {
 		go r.awaitKept(ctx)
 	}
+	go r.awaitNoReader()
 	r.silence, r.wait = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	r.silence.Stop()
 	r.wait.Stop()
@@ -166,6 +167,13 @@ func (r *subscribing) awaitKept(ctx context.Context) {
 	}
 	r.answered.Store(int32(len(r.subscriptions)))
 	r.report(event{kind: kept})
+}
+
+// awaitNoReader reports that nobody reads standard output any more.
+func (r *subscribing) awaitNoReader() {
+	if awaitNoReader(r.process.Stdout) {
+		r.report(event{kind: printing})
+	}
 }
 
 // print prints the messages of a subscription.

@@ -60,7 +60,7 @@ func (p *printer) print(number int, m *mqtt.Message) (verdict, error) {
 		return goOn, nil
 	}
 	if p.headlines {
-		p.log.say("%s", p.headline(m))
+		p.log.print(p.headline(m))
 	}
 	p.buf = p.format.append(p.buf[:0], m, time.Now(), p.escape)
 	if _, err := p.out.Write(p.buf); err != nil {

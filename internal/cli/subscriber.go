@@ -133,7 +133,7 @@ func Subscriber(p *Process) (code ExitCode) {
 			limit:     o.count,
 			format:    o.layout,
 			escape:    p.Terminal,
-			headlines: p.Terminal && p.TerminalError && o.layout.forPeople(),
+			headlines: p.Terminal && p.TerminalError && o.layout.forPeople() && !o.quiet,
 			color:     p.Colored(p.TerminalError, o.trace.color),
 			turn:      make(chan struct{}, 1),
 			out:       p.Stdout,

@@ -123,6 +123,8 @@ func (w *walk) start(context.Context) (goOn bool) {
 		return w.fail("endpoint", err)
 	}
 	w.aws = w.Config.AWS || w.endpoint.AWS()
+	w.Config = w.Config.withCurrent()
+	w.Config.CurrentCredentials = nil // the same for all steps
 	if w.Config.ClientID == "" {
 		w.Config.ClientID = NewClientID(w.Config.ClientPrefix)
 	}
@@ -276,6 +278,9 @@ func (w *walk) tls(ctx context.Context) bool {
 		w.fault, w.Config.Credentials = err, w.Config.Credentials.rootsAlone()
 	}
 	config := tlsConfig(w.endpoint, w.Config.Credentials, w.Config.clock())
+	if w.Config.ALPN {
+		config.NextProtos = []string{alpn}
+	}
 	var server *tls.ConnectionState
 	config.VerifyConnection = func(state tls.ConnectionState) error { // after the server's certificate was verified
 		server = &state
@@ -284,8 +289,8 @@ func (w *walk) tls(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
 	began := time.Now()
-	d := &dialer{endpoint: w.endpoint, credentials: w.Config.Credentials, tls: config,
-		needALPN: w.Config.offerALPN(config, w.endpoint, w.aws), now: w.Config.clock(), dialContext: w.Config.way()}
+	d := &dialer{endpoint: w.endpoint, tls: func() (*tls.Config, error) { return config, nil },
+		needALPN: w.Config.needALPN(w.endpoint, w.aws), dialContext: w.Config.way()}
 	conn, err := d.dial(ctx)
 	took := milliseconds(began)
 	if err == nil {

@@ -34,6 +34,11 @@ type Config struct {
 	// Credentials are for TLS: see [LoadCredentials]. Without TLS they are not used.
 	Credentials *Credentials
 
+	// CurrentCredentials, if not nil, is asked at each connection for the credentials to use from then on, so that a
+	// certificate can be replaced while the client runs; nil stands for Credentials. It may be called from several goroutines
+	// at a time, and must not block. A connection that is there keeps those that it was made with.
+	CurrentCredentials func() *Credentials `json:"-"`
+
 	// AWS says that the server is AWS IoT Core, or plays it, though its host name does not end in .amazonaws.com: a custom
 	// domain, an emulator. It selects AWS's limits and reconnect policy.
 	AWS bool
@@ -59,7 +64,7 @@ type Config struct {
 // MQTT returns the configuration of a client for this server; the program may change it before it gives it to
 // [mqtt.New]. It does no I/O.
 //
-// Dial opens TCP and, with TLS, at least version 1.2, verifies the server against the roots of Credentials and no others,
+// Dial opens TCP and, with TLS, at least version 1.2, verifies the server against the roots of the credentials and no others,
 // and refuses to connect with a certificate that has expired since it was loaded. Its connection has, with TLS, the method
 // ConnectionState of [crypto/tls.Conn]; a write deadline on it counts progress, so that a slow network does not fail
 // while bytes move. ClientID is filled in. CleanSession is true if ClientPrefix made it, since nobody could come back for the
@@ -85,18 +90,16 @@ func (c Config) MQTT() (mqtt.Config, error) {
 	if err := checkClientID(id, aws); err != nil {
 		return mqtt.Config{}, err
 	}
-	if err := c.checkSecurity(e, aws); err != nil {
+	if err := c.withCurrent().checkSecurity(e, aws); err != nil {
 		return mqtt.Config{}, err
 	}
-	d := &dialer{endpoint: e, now: c.clock(), dialContext: c.way()}
+	d := &dialer{endpoint: e, dialContext: c.way()}
 	if e.TLS {
-		d.credentials = c.Credentials
-		d.tls = tlsConfig(e, c.Credentials, d.now)
-		d.tls.KeyLogWriter = c.KeyLog
-		d.needALPN = c.offerALPN(d.tls, e, aws)
+		d.tls = func() (*tls.Config, error) { return c.withCurrent().tls(e, aws) }
+		d.needALPN = c.needALPN(e, aws)
 	}
 	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,
-		Retry: func(err error) bool { return worthRetry(err, d.now()) }}
+		Retry: func(err error) bool { return worthRetry(err, c.clock()()) }}
 	if aws {
 		m.Check = func(message *mqtt.Message) error { return Check(*message) }
 		m.CheckFilter = CheckFilter
@@ -134,13 +137,34 @@ func (c Config) way() dialContext {
 	return dial
 }
 
-// offerALPN makes ALPN part of config where it says so, and reports whether the server has to agree.
-func (c Config) offerALPN(config *tls.Config, e Endpoint, aws bool) bool {
+// withCurrent returns c with the credentials of now.
+func (c Config) withCurrent() Config {
+	if c.CurrentCredentials != nil {
+		if current := c.CurrentCredentials(); current != nil {
+			c.Credentials = current
+		}
+	}
+	return c
+}
+
+// tls is how to speak TLS on one connection to e. The certificate may have expired since it was loaded.
+func (c Config) tls(e Endpoint, aws bool) (*tls.Config, error) {
+	if err := c.checkSecurity(e, aws); err != nil {
+		return nil, err
+	}
+	if err := c.Credentials.valid(c.clock()()); err != nil {
+		return nil, err
+	}
+	config := tlsConfig(e, c.Credentials, c.clock())
+	config.KeyLogWriter = c.KeyLog
 	if c.ALPN {
 		config.NextProtos = []string{alpn}
 	}
-	return aws && (c.ALPN || e.Port == 443)
+	return config, nil
 }
+
+// needALPN reports whether the server has to agree on the protocol.
+func (c Config) needALPN(e Endpoint, aws bool) bool { return aws && (c.ALPN || e.Port == 443) }
 
 func (c Config) clock() func() time.Time {
 	if c.now == nil {

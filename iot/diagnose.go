@@ -60,7 +60,7 @@ func Diagnose(err error, c Config) *Diagnosis {
 	if err == nil {
 		return nil
 	}
-	s := &symptom{err: err, config: c, now: c.clock()()}
+	s := &symptom{err: err, config: c.withCurrent(), now: c.clock()()}
 	s.endpoint, _ = c.Server() // an endpoint that is wrong is diagnosed without
 	s.aws = c.AWS || s.endpoint.AWS()
 	// The order matters: a refusal by TLS 1.3 also looks like a server that hangs up, a broken rule also loses the connection.

@@ -13,27 +13,27 @@ import (
 // dialer opens connections to one endpoint.
 type dialer struct {
 	endpoint    Endpoint
-	credentials *Credentials // nil without TLS
-	tls         *tls.Config  // nil without TLS
-	needALPN    bool         // the server has to agree on the protocol
-	now         func() time.Time
-	dialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	tls         func() (*tls.Config, error) // asked for each connection; nil without TLS
+	needALPN    bool                        // the server has to agree on the protocol
+	dialContext dialContext
 }
 
 // dial opens a connection. It ends with ctx, the handshake of TLS included. The name is looked up afresh, and all its
 // addresses are tried, IPv6 and IPv4 side by side (RFC 8305).
 func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
+	var config *tls.Config
 	if d.tls != nil {
-		if err := d.credentials.valid(d.now()); err != nil { // it may have expired since it was loaded
+		var err error
+		if config, err = d.tls(); err != nil {
 			return nil, err
 		}
 	}
 	conn, err := d.dialContext(ctx, "tcp", d.endpoint.Address())
-	if err != nil || d.tls == nil {
+	if err != nil || config == nil {
 		return conn, err
 	}
 	steady := &steadyConn{Conn: conn}
-	secure := tls.Client(steady, d.tls)
+	secure := tls.Client(steady, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, &handshakeError{d.endpoint, err}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -153,6 +152,7 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 		if c.KeyLog, err = o.keyLog(log); err != nil {
 			return mqtt.Config{}, c, err
 		}
+		o.renew(&c, target, p, log)
 	} else if address, err := netip.ParseAddr(target.Host); target.Host != "localhost" && (err != nil || !address.IsLoopback()) {
 		log.warn("mqtt:// sends everything in the clear; mqtts:// is encrypted")
 	}
@@ -278,7 +278,7 @@ func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 		first += " unless the message is given up" // the publisher ends then, and may do so at once
 	}
 	if w.worthExplaining(err, d) {
-		w.log.warn("%s", strings.Join(append([]string{first}, d.Lines[1:]...), "\n  "))
+		w.log.warnLines(append([]string{first}, d.Lines[1:]...)...)
 	} else {
 		w.log.warn("%s", first)
 	}

@@ -19,6 +19,7 @@ type Process struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Signals        <-chan os.Signal // SIGINT and SIGTERM; nil: none come
+	Hangup         <-chan os.Signal // SIGHUP: the certificates have changed; nil: none come
 	Terminal       bool             // Stdout is a terminal: control characters must not reach it
 	TerminalInput  bool             // Stdin is a terminal
 	TerminalError  bool             // Stderr is a terminal
@@ -41,6 +42,7 @@ func OS() *Process {
 		Stdout:        os.Stdout,
 		Stderr:        os.Stderr,
 		Signals:       signals,
+		Hangup:        hangups(os.Stdin, os.Stdout, os.Stderr),
 		Terminal:      isTerminal(os.Stdout),
 		TerminalInput: isTerminal(os.Stdin),
 		TerminalError: isTerminal(os.Stderr),

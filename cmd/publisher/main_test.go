@@ -59,7 +59,7 @@ func TestLinesOfStandardInputBecomeMessages(t *testing.T) {
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	stdout, err := c.Output()
-	if err != nil || bytes.Count(stdout, []byte("\n")) != 3 || !strings.Contains(stderr.String(), "\n3 acknowledged in ") {
+	if err != nil || bytes.Count(stdout, []byte("\n")) != 3 || !strings.HasPrefix(stderr.String(), "3 acknowledged in ") {
 		t.Errorf("%v\nstdout:\n%s\nstderr:\n%s", err, stdout, &stderr)
 	}
 	if err := <-ends; err != nil {

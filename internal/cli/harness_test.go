@@ -60,7 +60,11 @@ func start(t *testing.T, main func(*Process) ExitCode, dial dial, change func(*P
 		Stdout:  &r.stdout,
 		Stderr:  &r.stderr,
 		Signals: r.signals,
-		dial:    dial,
+
+		TerminalError: true, // somebody watches
+		Columns:       100,
+
+		dial: dial,
 	}
 	if change != nil {
 		change(p)

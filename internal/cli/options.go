@@ -92,7 +92,7 @@ func (t *Table) Parse(p *Process) (code ExitCode, done bool) {
 
 // Mistake prints one line about a mistake in the use of the program, and returns the exit code for it.
 func (t *Table) Mistake(p *Process, format string, args ...any) ExitCode {
-	fmt.Fprintf(p.Stderr, "%s: %v (%[1]s --help lists the options)\n", t.Program, fmt.Errorf(format, args...))
+	fmt.Fprintf(p.Stderr, "%s: %s (%[1]s --help lists the options)\n", t.Program, oneLine(fmt.Errorf(format, args...).Error()))
 	return ExitUsage
 }
 

@@ -83,11 +83,12 @@ func Publisher(p *Process) (code ExitCode) {
 	if code, done := table.Parse(p); done {
 		return code
 	}
-	log := &console{program: table.Program, quiet: o.quiet, out: p.Stderr}
 	target, err := o.check(table)
 	if err != nil {
 		return table.Mistake(p, "%w", err)
 	}
+	traced := o.trace.style != "" && o.trace.file == "" // on standard error
+	log := &console{program: table.Program, quiet: o.quiet, terse: !p.TerminalError && !traced, out: p.Stderr}
 	if o.connection.check {
 		return o.checkup(table, p, log, target)
 	}
@@ -121,6 +122,7 @@ func Publisher(p *Process) (code ExitCode) {
 		accepted: make(chan struct{}),
 		results:  make(chan result),
 		tally:    tally{total: messages.total, qos: o.qos},
+		status:   p.TerminalError && p.Getenv("TERM") != "dumb" && !o.quiet && !traced,
 	}
 	retry := cfg.Retry
 	cfg.Retry = func(err error) bool {

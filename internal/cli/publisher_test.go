@@ -383,7 +383,10 @@ func TestPublisherStopsWhenNobodyReadsItsReports(t *testing.T) {
 			t.Error("it left without DISCONNECT")
 		}
 		run(t, Publisher, to(b.Dial), closed, "-n", "2", "-m", "x", "--json").
-			ended(ExitLocal, "publisher: 1 of 2 acknowledged, 0 sent but not acknowledged, 1 not sent: standard output: broken pipe")
+			ended(ExitDone, "1 of 2 acknowledged in 0.0 ms, then standard output was closed")
+		full := func(p *Process) { p.Stdout = failing{syscall.ENOSPC} }
+		run(t, Publisher, to(b.Dial), full, "-n", "2", "-m", "x", "--json").
+			ended(ExitLocal, "publisher: 1 of 2 acknowledged, 0 sent but not acknowledged, 1 not sent: standard output: no space left on device")
 	})
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type publishing struct {
 	gone chan struct{} // closed when run returns: nobody waits for these any more
 
 	tally     tally
+	progress  *progress     // for the status line; nil: there is none
 	started   int           // messages given to the client
 	pending   int           // of these: not done
 	next      []byte        // the payload to send next, if waiting
@@ -41,6 +43,7 @@ type publishing struct {
 	paused    bool          // the interval is not over
 	ended     bool          // nothing more is to be sent
 	signalled bool          // and that because of a signal
+	status    bool          // many messages are shown as a status line
 	closed    bool          // standard output is: whoever read it has seen enough
 	hopeless  bool          // the server hangs up on what is to be sent
 	undone    error         // why a message was not delivered, the last time
@@ -83,6 +86,7 @@ func (r *publishing) run(messages source) ExitCode {
 	began := time.Now()
 	r.resume()
 	stream := items(ctx, messages)
+	defer r.log.endStatus()
 	for !r.ended || r.pending > 0 {
 		r.send(ctx)
 		wanted := stream
@@ -116,7 +120,11 @@ func (r *publishing) run(messages source) ExitCode {
 				return signalCode(s)
 			}
 			r.signalled = true
-			r.log.warn("stopping (again to leave at once)")
+			more := ""
+			if r.pending > 0 {
+				more = "; waiting for the acknowledgement of " + plural(r.pending, "message")
+			}
+			r.log.warn("stopping (again to leave at once)%s", more)
 			r.stop(&failure{signalCode(s), []string{"interrupted"}})
 			r.limit = min(r.limit, drainTime)
 			if r.pending > 0 {
@@ -240,6 +248,9 @@ func (r *publishing) send(ctx context.Context) {
 	n, m := r.started, mqtt.Message{Topic: r.o.topic, Payload: r.next, QoS: mqtt.QoS(r.o.qos), Retain: r.o.retain}
 	r.waiting, r.next = false, nil
 	r.busy = true
+	if r.progress != nil {
+		r.progress.note(r.tally.done, r.pending, 0)
+	}
 	if r.pending == 1 {
 		r.silence.Reset(r.limit)
 	}
@@ -303,6 +314,26 @@ func (r *publishing) settle(res result) {
 		}
 		return
 	}
+	r.show(res)
+	if r.o.json {
+		if _, err := r.process.Stdout.Write(res.appendReport(nil, r.tally.total)); err != nil {
+			r.closed = isClosedPipe(err)
+			r.stop(&failure{ExitLocal, []string{outputError(err).Error()}})
+		}
+	}
+}
+
+// show says that a message is done: with a line for each of a few, and a status line for more, where somebody watches.
+func (r *publishing) show(res result) {
+	done := r.tally.done + r.tally.caughtUp
+	if r.progress == nil && r.status && max(r.tally.total, done) > fewMessages && !r.typed() {
+		r.progress = newProgress(&r.tally)
+		r.log.startStatus(cmp.Or(r.process.Columns, 80), r.progress.text)
+	}
+	if r.progress != nil {
+		r.progress.note(r.tally.done, r.pending, res.took)
+		return
+	}
 	outcome := "sent"
 	if res.qos > 0 {
 		outcome = "acknowledged in " + span(res.took)
@@ -318,19 +349,16 @@ func (r *publishing) settle(res result) {
 	} else {
 		r.log.say("%s %s, %s, QoS %d: %s", number, oneLine(res.topic), plural(res.size, "byte"), res.qos, outcome)
 	}
-	if r.o.json {
-		if _, err := r.process.Stdout.Write(res.appendReport(nil, r.tally.total)); err != nil {
-			r.closed = isClosedPipe(err)
-			r.stop(&failure{ExitLocal, []string{outputError(err).Error()}})
-		}
-	}
 }
+
+// typed reports whether somebody types the messages: a status line would be in the way.
+func (r *publishing) typed() bool { return r.o.lines && r.process.TerminalInput }
 
 // reject says why the server hangs up on a message. It would do so on the others of its topic.
 func (r *publishing) reject(res result) {
 	why := diagnose(res.err, r.server)
 	if res.resumed && res.topic != r.o.topic {
-		r.log.warn("of an earlier run: %s", strings.Join(why.lines, "\n  "))
+		r.log.warnLines(append([]string{"of an earlier run: " + why.lines[0]}, why.lines[1:]...)...)
 		return
 	}
 	r.hopeless = true
@@ -354,9 +382,13 @@ func (r *publishing) abandon(cancel context.CancelFunc) {
 func (r *publishing) report(took time.Duration) ExitCode {
 	t := &r.tally
 	all := t.complete()
+	r.log.endStatus()
 	switch {
 	case all && (r.failed == nil || r.closed || t.total > 0 && r.failed.code != ExitLocal):
-		r.log.say("%s", t.summary(took))
+		r.log.conclude("%s", t.summary(took))
+		return ExitDone
+	case r.closed && t.lost() == 0: // whoever read it has seen enough
+		r.log.conclude("%s, then standard output was closed", t.summary(took))
 		return ExitDone
 	case r.failed == nil && r.undone != nil && !errors.Is(r.undone, mqtt.ErrSessionLost): // QoS 0: there is only one attempt
 		r.failed = diagnose(r.undone, r.server)

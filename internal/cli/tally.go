@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
 // sampleSize is how many acknowledgement times are kept for the median: a random choice, once there were more.
 const sampleSize = 4096
+
+// manyMessages is how many messages it takes for a rate and a 99th percentile that mean something.
+const manyMessages = 100
 
 // tally counts what became of the messages of a publisher.
 type tally struct {
@@ -40,7 +44,7 @@ func (t *tally) add(took time.Duration) {
 
 // complete reports whether all messages that were to be sent are done.
 func (t *tally) complete() bool {
-	return t.unconfirmed == 0 && t.unsent == 0 && t.kept == 0 && (t.total == 0 || t.done == t.total)
+	return t.lost() == 0 && (t.total == 0 || t.done == t.total)
 }
 
 // verb is what is known of a message that is done.
@@ -54,12 +58,26 @@ func (t *tally) verb() string {
 // summary is the line at the end of a run that went well and took this long.
 func (t *tally) summary(took time.Duration) string {
 	line := fmt.Sprintf("%s in %s", t.ratio(), span(took))
+	var more []string
+	if t.done >= manyMessages && took > 0 {
+		more = append(more, perTime(float64(t.done)/took.Seconds()))
+	}
 	if t.qos > 0 && t.done > 1 {
 		slices.Sort(t.sample)
-		line += fmt.Sprintf(" (median %s, slowest %s)", span(t.sample[len(t.sample)/2]), span(t.slowest))
+		more = append(more, "median "+span(t.sample[len(t.sample)/2]))
+		if t.done >= manyMessages {
+			more = append(more, "p99 "+span(t.sample[len(t.sample)*99/100]))
+		}
+		more = append(more, "slowest "+span(t.slowest))
+	}
+	if more != nil {
+		line += " (" + strings.Join(more, ", ") + ")"
 	}
 	return line
 }
+
+// lost is how many messages were accepted and not delivered.
+func (t *tally) lost() int { return t.unconfirmed + t.unsent + t.kept }
 
 // shortfall says what became of all messages when some were not delivered.
 func (t *tally) shortfall() string {

@@ -193,6 +193,7 @@ func TestHTTPProxyThatOpensNoWay(t *testing.T) {
 	for answer, words := range map[string][]string{
 		"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 5\r\n\r\nlogin": {
 			"does not accept this user name or password (407 Proxy Authentication Required)", "%40", "final"},
+		"HTTP/1.0 401 Unauthorized\r\n\r\n": {"does not accept this user name or password (401 Unauthorized)", "final"},
 		"HTTP/1.1 407 no\r\nProxy-Authenticate: NTLM\r\nproxy-authenticate: Negotiate x\r\n\r\n": {"logged in to with NTLM, Negotiate", "cntlm", "final"},
 		"HTTP/1.1 403 Forbidden\r\n\r\n<html>":                                                   {"does not allow a connection to " + host + ":8883 (403 Forbidden)", "--port 443"},
 		"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 100000\r\n\r\n<html>":                       {"cannot reach " + host + ":8883 (502 Bad Gateway)"},

@@ -52,7 +52,7 @@ func (p *Proxy) notHTTP(first byte) error {
 func (p *Proxy) refusal(a proxyAnswer, target string) error {
 	status := strings.TrimSpace(strconv.Itoa(a.code) + " " + a.reason)
 	switch a.code {
-	case 407:
+	case 407, 401: // tinyproxy has the second for a wrong password
 		basic := a.schemes == nil
 		for _, scheme := range a.schemes {
 			basic = basic || strings.EqualFold(scheme, "basic")

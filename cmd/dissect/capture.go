@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
+	"io"
+	"slices"
 	"time"
 )
 
@@ -14,114 +16,208 @@ import (
 type frame struct {
 	at    time.Duration // since 1970
 	link  uint32        // the type of the link layer
-	bytes []byte
+	bytes []byte        // until the next one is read
 }
 
 var errCapture = errors.New("the capture is damaged")
 
-func isCapture(b []byte) bool {
-	if len(b) < 4 {
-		return false
-	}
-	switch binary.BigEndian.Uint32(b) {
-	case 0xa1b2c3d4, 0xd4c3b2a1, 0xa1b23c4d, 0x4d3cb2a1, 0x0a0d0d0a:
-		return true
-	}
-	return false
+// capture reads frames.
+type capture struct {
+	r       *bufio.Reader
+	next    func(*capture) (frame, bool, error) // false: a block that is no frame
+	order   binary.ByteOrder
+	buf     []byte
+	devices []device
 }
 
-func readCapture(b []byte, port int) ([]conversation, error) {
-	var frames []frame
-	var err error
-	switch {
-	case !isCapture(b):
+// device is where frames were captured.
+type device struct {
+	link uint32
+	unit float64 // of times, in seconds
+}
+
+// What a capture has at most.
+const (
+	mostBlock   = 16 << 20
+	mostDevices = 1 << 16
+)
+
+// readCapture reads the frames of a capture, each as soon as it is there.
+func (o *options) readCapture(r *bufio.Reader, pr *printer) error {
+	c, err := openCapture(r)
+	if err != nil {
+		return err
+	}
+	a := assembler{pr: pr, port: o.port}
+	n := 0
+	for {
+		f, found, err := c.next(c)
+		if err != nil {
+			if failed := a.close(); failed != nil {
+				return failed
+			}
+			switch {
+			case err == io.ErrUnexpectedEOF:
+				fmt.Fprintf(pr.errors, "dissect: the capture ends inside of what follows its frame %d\n", n)
+			case err != io.EOF:
+				return fmt.Errorf("behind frame %d: %w", n, err)
+			}
+			return a.nothing()
+		}
+		if !found {
+			continue
+		}
+		n++
+		if err := a.take(f); err != nil {
+			return err
+		}
+	}
+}
+
+// openCapture reads the beginning of a capture.
+func openCapture(r *bufio.Reader) (*capture, error) {
+	magic, err := r.Peek(4)
+	if err != nil {
 		return nil, errors.New("this is neither pcap nor pcapng")
-	case binary.BigEndian.Uint32(b) == 0x0a0d0d0a:
-		frames, err = readPcapng(b)
+	}
+	c := &capture{r: r, order: binary.LittleEndian}
+	switch binary.BigEndian.Uint32(magic) {
+	case 0x0a0d0d0a:
+		c.next = (*capture).block
+		return c, nil
+	case 0xa1b2c3d4, 0xa1b23c4d:
+		c.order = binary.BigEndian
+	case 0xd4c3b2a1, 0x4d3cb2a1:
 	default:
-		frames, err = readPcap(b)
+		return nil, errors.New("this is neither pcap nor pcapng")
 	}
-	if err != nil && len(frames) == 0 {
-		return nil, err
-	}
-	return conversationsOf(frames, port)
-}
-
-func readPcap(b []byte) (frames []frame, err error) {
-	if len(b) < 24 {
+	b, err := c.read(24)
+	if err != nil {
 		return nil, errCapture
 	}
-	var order binary.ByteOrder = binary.LittleEndian
-	if b[0] == 0xa1 {
-		order = binary.BigEndian
+	unit := 1e-6
+	if c.order.Uint32(b) == 0xa1b23c4d {
+		unit = 1e-9
 	}
-	unit := time.Microsecond
-	if magic := order.Uint32(b); magic == 0xa1b23c4d {
-		unit = time.Nanosecond
-	}
-	link := order.Uint32(b[20:]) & 0xffff
-	for b = b[24:]; len(b) >= 16; {
-		at := time.Duration(order.Uint32(b))*time.Second + time.Duration(order.Uint32(b[4:]))*unit
-		n := order.Uint32(b[8:])
-		b = b[16:]
-		if uint64(n) > uint64(len(b)) {
-			return append(frames, frame{at, link, b}), nil // the capture was cut
-		}
-		frames = append(frames, frame{at, link, b[:n]})
-		b = b[n:]
-	}
-	return frames, nil
+	c.devices = []device{{c.order.Uint32(b[20:]) & 0xffff, unit}}
+	c.next = (*capture).record
+	return c, nil
 }
 
-func readPcapng(b []byte) (frames []frame, err error) {
-	type device struct {
-		link uint32
-		unit float64 // seconds
+// read reads n bytes, which are there until the next call. It takes memory as they come, and not as n says.
+func (c *capture) read(n uint32) ([]byte, error) {
+	if n > mostBlock {
+		return nil, fmt.Errorf("%w: a block of %d bytes", errCapture, n)
 	}
-	var devices []device
-	var order binary.ByteOrder = binary.LittleEndian
-	for len(b) >= 12 {
-		if binary.BigEndian.Uint32(b) == 0x0a0d0d0a { // a section header
-			order = binary.LittleEndian
-			if binary.BigEndian.Uint32(b[8:]) == 0x1a2b3c4d {
-				order = binary.BigEndian
+	c.buf = c.buf[:0]
+	for left := int(n); left > 0; {
+		step := min(left, bufferSize)
+		at := len(c.buf)
+		c.buf = slices.Grow(c.buf, step)[:at+step]
+		read, err := io.ReadFull(c.r, c.buf[at:])
+		if err != nil {
+			if err == io.EOF && at > 0 {
+				err = io.ErrUnexpectedEOF
 			}
-			devices = nil
+			c.buf = c.buf[:at+read]
+			return c.buf, err
 		}
-		kind, n := order.Uint32(b), order.Uint32(b[4:])
-		if n < 12 || n%4 != 0 || uint64(n) > uint64(len(b)) {
-			return frames, errCapture
-		}
-		body := b[8 : n-4]
-		b = b[n:]
-		switch kind {
-		case 1: // a device
-			if len(body) < 8 {
-				return frames, errCapture
-			}
-			devices = append(devices, device{uint32(order.Uint16(body)), resolution(body[8:], order)})
-		case 6: // a frame
-			if len(body) < 20 {
-				return frames, errCapture
-			}
-			i, size := order.Uint32(body), order.Uint32(body[12:])
-			if uint64(i) >= uint64(len(devices)) || uint64(size) > uint64(len(body)-20) {
-				return frames, errCapture
-			}
-			ticks := uint64(order.Uint32(body[4:]))<<32 | uint64(order.Uint32(body[8:]))
-			at := time.Duration(float64(ticks) * devices[i].unit * 1e9)
-			if devices[i].unit == 1e-6 {
-				at = time.Duration(ticks) * time.Microsecond
-			}
-			frames = append(frames, frame{at, devices[i].link, body[20 : 20+size]})
-		case 3: // a frame without a time
-			if len(body) < 4 || len(devices) == 0 {
-				return frames, errCapture
-			}
-			frames = append(frames, frame{0, devices[0].link, body[4:]})
-		}
+		left -= step
 	}
-	return frames, nil
+	return c.buf, nil
+}
+
+// record reads a frame of pcap. Of one that was cut by the end, it returns what is there.
+func (c *capture) record() (frame, bool, error) {
+	b, err := c.read(16)
+	if err != nil {
+		return frame{}, false, err
+	}
+	d := c.devices[0]
+	unit := time.Microsecond
+	if d.unit == 1e-9 {
+		unit = time.Nanosecond
+	}
+	at := time.Duration(c.order.Uint32(b))*time.Second + time.Duration(c.order.Uint32(b[4:]))*unit
+	b, err = c.read(c.order.Uint32(b[8:]))
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if len(b) == 0 {
+			return frame{}, false, io.ErrUnexpectedEOF
+		}
+		err = nil // the next one is not there, either
+	}
+	return frame{at, d.link, b}, err == nil, err
+}
+
+// block reads a block of pcapng.
+func (c *capture) block() (f frame, found bool, err error) {
+	b, err := c.read(12)
+	if err != nil {
+		return f, false, err
+	}
+	if binary.BigEndian.Uint32(b) == 0x0a0d0d0a { // a section header
+		c.order = binary.LittleEndian
+		if binary.BigEndian.Uint32(b[8:]) == 0x1a2b3c4d {
+			c.order = binary.BigEndian
+		}
+		c.devices = nil
+	}
+	kind, n := c.order.Uint32(b), c.order.Uint32(b[4:])
+	if n < 12 || n%4 != 0 {
+		return f, false, fmt.Errorf("%w: a block of %d bytes", errCapture, n)
+	}
+	if n == 12 {
+		return f, false, nil
+	}
+	body := [4]byte(b[8:]) // its first bytes, or the length again
+	b, err = c.read(n - 12)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return f, false, err
+	}
+	b = b[:len(b)-4]
+	first := c.order.Uint32(body[:])
+	switch kind {
+	case 1: // a device
+		if len(b) < 4 || len(c.devices) >= mostDevices {
+			return f, false, errCapture
+		}
+		c.devices = append(c.devices, device{first & 0xffff, resolution(b[4:], c.order)})
+		if c.order == binary.BigEndian {
+			c.devices[len(c.devices)-1].link = first >> 16
+		}
+	case 2, 6: // a frame
+		if len(b) < 16 {
+			return f, false, errCapture
+		}
+		if kind == 2 { // in the old way, with a number of lost frames
+			if first &= 0xffff; c.order == binary.BigEndian {
+				first = uint32(binary.BigEndian.Uint16(body[:]))
+			}
+		}
+		size := c.order.Uint32(b[8:])
+		if uint64(first) >= uint64(len(c.devices)) || uint64(size) > uint64(len(b)-16) {
+			return f, false, errCapture
+		}
+		d := c.devices[first]
+		ticks := uint64(c.order.Uint32(b))<<32 | uint64(c.order.Uint32(b[4:]))
+		at := time.Duration(float64(ticks) * d.unit * 1e9)
+		switch d.unit {
+		case 1e-6:
+			at = time.Duration(ticks) * time.Microsecond
+		case 1e-9:
+			at = time.Duration(ticks)
+		}
+		return frame{at, d.link, b[16 : 16+size]}, true, nil
+	case 3: // a frame without a time
+		if len(c.devices) == 0 {
+			return f, false, errCapture
+		}
+		return frame{0, c.devices[0].link, b[:min(uint64(len(b)), uint64(first))]}, true, nil
+	}
+	return f, false, nil
 }
 
 // resolution is the unit of a device's times, in seconds, from its options.
@@ -141,118 +237,15 @@ func resolution(b []byte, order binary.ByteOrder) float64 {
 					unit /= 10
 				}
 			}
-			if b[0] == 6 {
+			switch b[0] { // without the mistakes of divisions
+			case 6:
 				return 1e-6
+			case 9:
+				return 1e-9
 			}
 			return unit
 		}
 		b = b[min(len(b), (n+3)&^3):]
 	}
 	return 1e-6
-}
-
-// segment is the part of a frame that concerns TCP.
-type segment struct {
-	source, target string // address and port
-	ports          [2]int
-	sequence       uint32
-	syn, ack       bool
-	data           []byte
-}
-
-// segmentOf reads the headers of the link, of IP and of TCP.
-func segmentOf(f frame) (s segment, ok bool) {
-	b := f.bytes
-	skip := func(n int) { b = b[min(n, len(b)):] }
-	switch f.link {
-	case 0, 108: // loopback
-		skip(4)
-	case 1: // Ethernet, with VLAN tags
-		skip(12)
-		for len(b) >= 4 && (b[0] == 0x81 && b[1] == 0 || b[0] == 0x88 && b[1] == 0xa8) {
-			skip(4)
-		}
-		skip(2)
-	case 113: // Linux cooked
-		skip(16)
-	case 276: // the same, version 2
-		skip(20)
-	case 12, 14, 101, 228, 229: // none
-	default:
-		return s, false
-	}
-	var source, target []byte
-	switch {
-	case len(b) >= 20 && b[0]>>4 == 4:
-		header, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
-		if b[9] != 6 || header < 20 || binary.BigEndian.Uint16(b[6:])&0x3fff != 0 {
-			return s, false
-		}
-		if total >= header && total <= len(b) {
-			b = b[:total] // without the padding of short frames
-		}
-		source, target = b[12:16], b[16:20]
-		skip(header)
-	case len(b) >= 40 && b[0]>>4 == 6:
-		if total := 40 + int(binary.BigEndian.Uint16(b[4:])); total > 40 && total <= len(b) {
-			b = b[:total]
-		}
-		source, target = b[8:24], b[24:40]
-		rest, ok := behindExtensions(b[6], b[40:])
-		if !ok {
-			return s, false
-		}
-		b = rest
-	default:
-		return s, false
-	}
-	if len(b) < 20 {
-		return s, false
-	}
-	s.ports = [2]int{int(binary.BigEndian.Uint16(b)), int(binary.BigEndian.Uint16(b[2:]))}
-	s.sequence = binary.BigEndian.Uint32(b[4:])
-	s.syn, s.ack = b[13]&2 != 0, b[13]&16 != 0
-	s.source = endpoint(source, s.ports[0])
-	s.target = endpoint(target, s.ports[1])
-	header := int(b[12]>>4) * 4
-	if header < 20 || header > len(b) {
-		return s, false
-	}
-	s.data = b[header:]
-	return s, true
-}
-
-// behindExtensions returns what follows the extension headers of IPv6 (RFC 8200, section 4), the first of which is of
-// this kind, if that is TCP.
-func behindExtensions(kind byte, b []byte) ([]byte, bool) {
-	for kind != 6 {
-		if len(b) < 8 {
-			return nil, false
-		}
-		size := (int(b[1]) + 1) * 8
-		switch kind {
-		case 0, 43, 60, 135, 139, 140: // hop by hop, routing, destination, mobility, host identity, shim
-		case 44: // a fragment: good if it is all of the packet
-			if b[2] != 0 || b[3]&^0x06 != 0 {
-				return nil, false
-			}
-			size = 8
-		case 51: // authentication
-			size = (int(b[1]) + 2) * 4
-		default:
-			return nil, false
-		}
-		if size > len(b) {
-			return nil, false
-		}
-		kind, b = b[0], b[size:]
-	}
-	return b, true
-}
-
-func endpoint(address []byte, port int) string {
-	if len(address) == 4 {
-		return fmt.Sprintf("%d.%d.%d.%d:%d", address[0], address[1], address[2], address[3], port)
-	}
-	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(address)), uint16(port)).String()
 }

@@ -2,12 +2,11 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
+	"syscall"
 
 	"iotwire/internal/cli"
 	"iotwire/mqtt/dissect"
@@ -84,87 +83,33 @@ func run(p *cli.Process) cli.ExitCode {
 	if o.blank && o.format != "full" && o.format != "why" && o.format != "hex" {
 		return t.Mistake(p, "--blank makes a worksheet of its own, and -f %s does not go with it", o.format)
 	}
-	conversations, err := o.read(p)
-	if err != nil {
-		fmt.Fprintf(p.Stderr, "dissect: %v\n", err)
-		return cli.ExitLocal
-	}
-	if !holdsBytes(conversations) {
-		fmt.Fprintln(p.Stderr, "dissect: there are no bytes to explain in the input (dissect --help says what it reads)")
-		return cli.ExitLocal
-	}
-	var out bytes.Buffer
-	pr := o.printer(p, &out)
-	if o.blank {
-		pr.layout.Style = dissect.Worksheet
-		pr.printAll(conversations)
-		out.WriteString("\f\n")
-		pr = o.printer(p, &out)
-	}
-	pr.printAll(conversations)
-	if pr.page != nil {
-		pr.page.Maker = "dissect " + cli.Version()
-		out.Write(pr.page.Append(nil))
-	}
-	if _, err := p.Stdout.Write(out.Bytes()); err != nil {
-		fmt.Fprintf(p.Stderr, "dissect: cannot write to stdout: %v\n", err)
-		return cli.ExitLocal
+	pr := o.printer(p)
+	interrupted, err := o.read(p, pr)
+	if pr.packets > 0 && !errors.As(err, new(writeError)) {
+		if failed := pr.end("dissect " + cli.Version()); failed != nil {
+			err = writeError{failed}
+		}
 	}
 	switch {
+	case errors.Is(err, syscall.EPIPE): // who reads has seen enough
+		return cli.ExitDone
+	case errors.As(err, new(writeError)):
+		fmt.Fprintf(p.Stderr, "dissect: cannot write to stdout: %v\n", err)
+		return cli.ExitLocal
+	case err != nil:
+		fmt.Fprintf(p.Stderr, "dissect: %v\n", err)
+		return cli.ExitLocal
+	case interrupted != cli.ExitDone:
+		return interrupted
+	case pr.packets == 0:
+		fmt.Fprintln(p.Stderr, "dissect: there are no bytes to explain in the input (dissect --help says what it reads)")
+		return cli.ExitLocal
 	case o.strict && pr.broken:
 		return exitBroken
 	case pr.cut:
 		return exitCut
 	}
 	return cli.ExitDone
-}
-
-// holdsBytes reports whether there is a byte in any of them.
-func holdsBytes(conversations []conversation) bool {
-	for _, c := range conversations {
-		for _, chunk := range c.chunks {
-			if len(chunk.bytes) > 0 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// read gets the input and finds out what it is.
-func (o *options) read(p *cli.Process) ([]conversation, error) {
-	if o.hex != "" {
-		return o.readHex(o.hex)
-	}
-	input, name := p.Stdin, "stdin"
-	if o.file != "" && o.file != "-" {
-		f, err := os.Open(o.file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		input, name = f, o.file
-	}
-	b, err := io.ReadAll(input)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", name, err)
-	}
-	switch {
-	case o.input == "hex":
-		return o.readHex(string(b))
-	case o.input == "pcap" || o.input == "auto" && isCapture(b):
-		return readCapture(b, o.port)
-	case o.input == "auto" && isText(b):
-		conversations, err := o.readHex(string(b))
-		if !errors.Is(err, errNoHex) {
-			return conversations, err
-		}
-		if packet, _ := dissect.Read(b, dissect.Unknown); !packet.NotMQTT {
-			line, why, _ := strings.Cut(err.Error(), ": ")
-			return nil, fmt.Errorf("%s; -I raw reads it as bytes (%s)", line, why)
-		}
-	}
-	return []conversation{{chunks: []chunk{{from: o.direction(), bytes: b}}}}, nil
 }
 
 // direction is what --from says.
@@ -178,7 +123,7 @@ func (o *options) direction() dissect.Direction {
 	return dissect.Unknown
 }
 
-func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
+func (o *options) printer(p *cli.Process) *printer {
 	l := dissect.Layout{
 		Width:       o.width,
 		ASCII:       !cli.UTF8(p),
@@ -190,9 +135,13 @@ func (o *options) printer(p *cli.Process, out *bytes.Buffer) *printer {
 	if l.Width == 0 {
 		l.Width = p.Width(p.Terminal)
 	}
-	pr := &printer{layout: l, json: o.format == "json", out: out}
+	pr := &printer{layout: l, json: o.format == "json", out: bufio.NewWriterSize(p.Stdout, bufferSize), errors: p.Stderr}
 	if o.format == "page" {
 		pr.page = &dissect.Page{ShowSecrets: o.secrets}
+	}
+	if o.blank {
+		pr.answers = &answers{layout: l}
+		pr.layout.Style = dissect.Worksheet
 	}
 	return pr
 }

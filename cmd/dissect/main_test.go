@@ -56,11 +56,11 @@ func TestReadsItsOwnHex(t *testing.T) {
 	}
 }
 
-// A trace of several connections, which take turns, is a conversation each. A trace for people is no input.
+// A trace of several connections, which take turns, is a conversation each: in the order in which their packets came. A trace for people is no input.
 func TestReadsTracesOfSeveralConnections(t *testing.T) {
 	const c, d = "> +0.000 10 0d 00 04 4d 51 54 54 04 02 00 0a 00 01 63  # 1 CONNECT\n", "< +0.031 20 02 00 00  # 2 CONNACK\n"
 	out, code := try(t, "# connection 1 from 127.0.0.1:1\n"+c+"# connection 2\n"+c+"# connection 1\n"+d+"# connection 2\n"+d, "-f", "hex", "--strict")
-	if want := "# connection 1\n" + c + d + "# connection 2\n" + c + d; out != want || code != 0 {
+	if want := "# connection 1\n" + c + "# connection 2\n" + c + "# connection 1\n" + d + "# connection 2\n" + d; out != want || code != 0 {
 		t.Errorf("exit code %d, printed:\n%swant:\n%s", code, out, want)
 	}
 	for _, style := range []string{"full", "brief", "why"} {

@@ -1,97 +1,132 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"iotwire/mqtt/dissect"
 )
 
-// conversation is bytes that belong together.
-type conversation struct {
-	title   string // of a connection in a capture
-	chunks  []chunk
-	session bool // both sides of a connection are there: what happens between packets is judged
-	midway  bool // its beginning is not there
-	untimed bool
-}
-
-// chunk is bytes that came at a time.
-type chunk struct {
-	from  dissect.Direction
-	at    time.Duration
-	bytes []byte
-}
-
-// printer writes packets, and remembers what decides about the exit code.
+// printer writes packets as they come, and remembers what decides about the exit code.
 type printer struct {
-	layout      dissect.Layout
-	json        bool
-	page        *dissect.Page // if it is not text that is wanted
-	connection  *dissect.PageConnection
-	out         *bytes.Buffer
-	n           int
+	out    *bufio.Writer // flushed whenever more input has to be waited for
+	errors io.Writer
+
+	layout  dissect.Layout
+	json    bool
+	page    *dissect.Page // if it is a page that is wanted
+	answers *answers      // if it is a worksheet
+
+	last        *conversation // that a line was about
+	packets     int
+	loose       int // of them, those outside of a session
 	broken, cut bool
 }
 
-func (pr *printer) printAll(conversations []conversation) {
-	for _, c := range conversations {
-		if pr.page != nil {
-			from, to, _ := strings.Cut(c.title, " to ")
-			pr.connection = pr.page.Connect(from, to, "", time.Time{})
-		} else if c.title != "" && !pr.json {
-			fmt.Fprintf(pr.out, "# %s\n", c.title)
-		}
-		if !c.session {
-			for _, chunk := range c.chunks {
-				pr.printEach(chunk)
-			}
-			continue
-		}
-		pr.layout.Times = !c.untimed
-		s := dissect.Session{Midway: c.midway, Untimed: c.untimed}
-		var last time.Duration
-		for _, chunk := range c.chunks {
-			last = chunk.at
-			for _, p := range s.Add(chunk.from, chunk.at, chunk.bytes) {
-				pr.print(&p)
-			}
-		}
-		for _, p := range s.Close(last) {
-			pr.print(&p)
-		}
-		open := s.Unanswered()
-		pr.connection.Close(open)
-		if open != "" && !pr.json && pr.page == nil {
-			fmt.Fprintf(pr.out, "# %s\n", open)
-		}
-	}
+// answers are what stands behind a worksheet.
+type answers struct {
+	layout dissect.Layout
+	text   []byte
+	shown  int // packets
 }
 
-// printEach prints the packets of bytes of which nothing else is known.
-func (pr *printer) printEach(c chunk) {
-	for offset := 0; offset < len(c.bytes); {
-		p, n := dissect.Read(c.bytes[offset:], c.from)
-		p.Offset = offset
-		offset += n
-		pr.n++
-		p.Number = pr.n
-		pr.print(&p)
-	}
+// worksheetPackets is how many packets a worksheet has at most.
+const worksheetPackets = 100
+
+// failed is the first error of writing.
+func (pr *printer) failed() error {
+	_, err := pr.out.Write(nil)
+	return err
 }
 
-func (pr *printer) print(p *dissect.Packet) {
+// number gives p the next number outside of a session.
+func (pr *printer) number(p *dissect.Packet) {
+	pr.loose++
+	p.Number = pr.loose
+}
+
+// people reports whether the output is text for people.
+func (pr *printer) people() bool { return !pr.json && pr.page == nil }
+
+// heading says which connection the next lines are about, if the last ones were about another.
+func (pr *printer) heading(c *conversation) {
+	if pr.last != c && c.title != "" && pr.people() {
+		fmt.Fprintf(pr.out, "# %s\n", c.title)
+	}
+	pr.last = c
+}
+
+// print prints a packet of c.
+func (pr *printer) print(c *conversation, p *dissect.Packet) {
+	pr.packets++
 	pr.broken = pr.broken || p.Broken()
 	pr.cut = pr.cut || p.Missing > 0
-	if pr.page != nil {
-		pr.connection.Add(p)
-		return
+	switch {
+	case pr.page != nil:
+		if c.page == nil {
+			from, to, _ := strings.Cut(c.title, " to ")
+			c.page = pr.page.Connect(from, to, "", time.Time{})
+		}
+		c.page.Add(p)
+	case pr.json:
+		b := dissect.AppendJSON(nil, p, pr.layout.ShowSecrets)
+		if c.title != "" {
+			fmt.Fprintf(pr.out, `{"connection":%q,`, c.title)
+			b = b[1:]
+		}
+		pr.out.Write(b)
+	case pr.layout.Style != dissect.Hex && p.NotMQTT && len(p.Findings) == 0:
+		c.undecoded += len(p.Bytes)
+	case pr.answers != nil:
+		if pr.answers.shown < worksheetPackets {
+			pr.answers.shown++
+			pr.lines(c, p)
+		}
+	default:
+		pr.lines(c, p)
 	}
-	if pr.json {
-		pr.out.Write(dissect.AppendJSON(nil, p, pr.layout.ShowSecrets))
-		return
-	}
+}
+
+// lines prints a packet for people.
+func (pr *printer) lines(c *conversation, p *dissect.Packet) {
+	pr.heading(c)
+	pr.layout.Times = c.session != nil && !c.session.Untimed
 	pr.out.Write(pr.layout.Append(nil, p))
+	if a := pr.answers; a != nil {
+		a.layout.Times = pr.layout.Times
+		a.text = a.layout.Append(a.text, p)
+	}
+}
+
+// say prints a remark about c, between the packets for people, and beside them for programs.
+func (pr *printer) say(c *conversation, format string, values ...any) {
+	text := fmt.Sprintf(format, values...)
+	if pr.people() {
+		pr.heading(c)
+		fmt.Fprintf(pr.out, "# %s\n", text)
+		return
+	}
+	if c.title != "" {
+		text = c.title + ": " + text
+	}
+	fmt.Fprintf(pr.errors, "dissect: %s\n", text)
+}
+
+// end writes what can only be written at the end.
+func (pr *printer) end(maker string) error {
+	if a := pr.answers; a != nil {
+		if more := pr.packets - a.shown; more > 0 {
+			fmt.Fprintf(pr.out, "# %d more packets are left out: a worksheet has %d at most\n", more, worksheetPackets)
+		}
+		pr.out.WriteString("\f\n")
+		pr.out.Write(a.text)
+	}
+	if pr.page != nil {
+		pr.page.Maker = maker
+		pr.out.Write(pr.page.Append(nil))
+	}
+	return pr.out.Flush()
 }

@@ -20,6 +20,7 @@ func heap() int {
 
 // The memory of a session does not grow with the number of packets, whatever they are.
 func TestSessionHasABound(t *testing.T) {
+	levels := strings.Repeat("/", 98)
 	number := func(i int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(i))) }
 	id := func(i int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(i%65_535+1))) }
 	for name, test := range map[string]struct {
@@ -28,13 +29,13 @@ func TestSessionHasABound(t *testing.T) {
 		client  func(i int) string
 		server  func(i int) string
 	}{
-		"PINGREQ":              {100_000, 500, func(int) string { return "\xc0\x00" }, nil},
-		"PUBLISH":              {100_000, 24_000, func(i int) string { return "\x32\x09\x00\x01t" + id(i) + number(i) }, nil},
-		"PUBLISH and PUBREC":   {100_000, 24_000, func(i int) string { return "\x34\x05\x00\x01t" + id(i) }, func(i int) string { return "\x50\x02" + id(i) }},
-		"SUBSCRIBE":            {140_000, 48_000, func(i int) string { return "\x82\x0d" + id(i) + "\x00\x08abcd" + number(i|0x01010101) + "\x01" }, nil},
-		"SUBSCRIBE and SUBACK": {140_000, 48_000, func(i int) string { return "\x82\x0d" + id(i) + "\x00\x08abcd" + number(i|0x01010101) + "\x01" }, func(i int) string { return "\x90\x03" + id(i) + "\x01" }},
-		"large SUBSCRIBE":      {100, 24_000, func(i int) string { return "\x82\xf0\xff\x03" + id(i) + strings.Repeat("\x00\x01a\x01", 16_379) + "xx" }, nil},
-		"nothing":              {50_000, 500, func(int) string { return "\x00\x00" }, func(int) string { return "\xf0\x00" }},
+		"PINGREQ":              {50_000, 500, func(int) string { return "\xc0\x00" }, nil},
+		"PUBLISH":              {70_000, 24_000, func(i int) string { return "\x32\x09\x00\x01t" + id(i) + number(i) }, nil},
+		"PUBLISH and PUBREC":   {70_000, 24_000, func(i int) string { return "\x34\x05\x00\x01t" + id(i) }, func(i int) string { return "\x50\x02" + id(i) }},
+		"SUBSCRIBE":            {6000, 24_000, func(i int) string { return "\x82\x6b" + id(i) + "\x00\x66" + number(i|0x01010101) + levels + "\x01" }, nil},
+		"SUBSCRIBE and SUBACK": {6000, 24_000, func(i int) string { return "\x82\x6b" + id(i) + "\x00\x66" + number(i|0x01010101) + levels + "\x01" }, func(i int) string { return "\x90\x03" + id(i) + "\x01" }},
+		"large SUBSCRIBE":      {50, 24_000, func(i int) string { return "\x82\xf0\xff\x03" + id(i) + strings.Repeat("\x00\x01a\x01", 16_379) + "xx" }, nil},
+		"nothing":              {20_000, 500, func(int) string { return "\x00\x00" }, func(int) string { return "\xf0\x00" }},
 	} {
 		before := heap()
 		var s dissect.Session

@@ -49,9 +49,12 @@ func (s *Stream) Next() (Packet, bool) {
 	return s.take(n), true
 }
 
+// Waiting is how many bytes came that are in no packet yet.
+func (s *Stream) Waiting() int { return len(s.buf) - s.taken }
+
 // Close returns what the end of the stream cut short, or false if nothing is left.
 func (s *Stream) Close() (Packet, bool) {
-	if n := len(s.buf) - s.taken; n > 0 {
+	if n := s.Waiting(); n > 0 {
 		return s.take(n), true
 	}
 	return Packet{}, false

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ const (
 // to the terminal, the lines above it, too: one that takes nothing, since its user has pressed Ctrl-S, holds up nobody.
 type statusLine struct {
 	out     io.Writer
-	columns int
+	columns int           // of the terminal, where it does not say how many it has now
 	text    func() string // what it says now
 	shown   int           // characters of it that are on the terminal
 
@@ -86,20 +87,30 @@ func (s *statusLine) run() {
 		if line = s.text(); ended {
 			line = ""
 		}
-		if line = cut(line, s.columns-1); line != before || above != nil {
+		if line = cut(line, s.width()-1); line != before || above != nil {
 			s.write(above, line)
 		}
 	}
 }
 
+// width is how many columns the terminal has now: its window may have changed.
+func (s *statusLine) width() int {
+	if f, ok := s.out.(*os.File); ok {
+		if n := columns(f); n > 0 {
+			return n
+		}
+	}
+	return s.columns
+}
+
 // write writes lines over the old line, and a new one below them. Spaces blot out the old one, which every terminal
-// understands.
+// understands, and the ^C that was typed behind it.
 func (s *statusLine) write(above []byte, line string) {
 	var b bytes.Buffer
 	b.WriteByte('\r')
 	length := utf8.RuneCountInString(line)
 	if above != nil || line == "" {
-		b.WriteString(strings.Repeat(" ", s.shown) + "\r")
+		b.WriteString(strings.Repeat(" ", min(s.shown+len("^C"), s.width()-1)) + "\r")
 		s.shown = length
 	}
 	b.Write(above)

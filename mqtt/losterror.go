@@ -72,8 +72,8 @@ func (s *session) unanswered(recent bool) (publishing *Message, subscribing []st
 			publishing = &Message{Topic: string(p.Topic), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup}
 		}
 	}
-	if publishing == nil && recent && len(s.latest.topic) > 0 && s.latest.conn == s.conn {
-		publishing = &Message{Topic: string(s.latest.topic), Retain: s.latest.retain}
+	if publishing == nil && recent && s.latest.topic != "" && s.latest.conn == s.conn {
+		publishing = &Message{Topic: s.latest.topic, Retain: s.latest.retain}
 	}
 	for _, r := range s.pending {
 		for _, w := range r.wishes {
@@ -88,11 +88,7 @@ func (s *session) unanswered(recent bool) (publishing *Message, subscribing []st
 
 // latest is the last message of QoS 0: nobody acknowledges it, and a server may hang up on it.
 type latest struct {
-	topic  []byte
+	topic  string
 	retain bool
 	conn   int // the connection on which it was sent
-}
-
-func (l *latest) note(m *Message, conn int) {
-	l.topic, l.retain, l.conn = append(l.topic[:0], m.Topic...), m.Retain, conn
 }

@@ -175,7 +175,9 @@ func (c *Client) accept(m *Message, owned bool) (*flow, uint64, error) {
 	} else {
 		c.stats.Accepted++
 	}
-	c.routing.mayGoOn() // a reader that pauses reads on while an answer is awaited
+	if c.link != nil && c.link.paused {
+		c.routing.mayGoOn() // reading goes on while an answer is awaited
+	}
 	c.settle()
 	return f, gen, nil
 }

@@ -125,7 +125,7 @@ func (s *session) accept(f *flow, m *Message) (err error) {
 		f.size = int(f.end - f.start)
 		s.bytes += f.size
 		s.unwritten.push(f)
-		s.latest.note(m, s.conn)
+		s.latest = latest{m.Topic, m.Retain, s.conn}
 		return nil
 	}
 	p.ID = 1 // holds the place

@@ -86,8 +86,36 @@ func (s *symptom) testSubscribe(filters []string) string {
 }
 
 func (s *symptom) testAuthorization(action string, resources []string) string {
+	if s.config.Authorizer != nil {
+		return s.testAuthorizer() // it prints the policies
+	}
 	return s.ask("test-authorization --principal " + s.arn("cert/"+s.certificateID()) + " --client-id " + shell(s.clientID()) +
 		" --auth-infos " + shell("actionType="+action+",resources="+strings.Join(resources, ",")))
+}
+
+// testAuthorizer asks the authorizer, with the secrets left to be filled in.
+func (s *symptom) testAuthorizer() string {
+	a := s.config.Authorizer
+	words := "test-invoke-authorizer --authorizer-name " + shell(s.authorizerName())
+	if a.TokenKey != "" {
+		words += " --token TOKEN --token-signature SIGNATURE"
+	}
+	return s.ask(words + " --mqtt-context " + shell("username="+oneLine(a.UserName)+",password=BASE64,clientId="+s.clientID()))
+}
+
+// describeAuthorizer shows the authorizer's status, token key and public key.
+func (s *symptom) describeAuthorizer() string {
+	if s.config.Authorizer.Name == "" {
+		return s.ask("describe-default-authorizer")
+	}
+	return s.ask("describe-authorizer --authorizer-name " + shell(s.authorizerName()))
+}
+
+func (s *symptom) authorizerName() string {
+	if name := s.config.Authorizer.Name; name != "" {
+		return oneLine(name)
+	}
+	return "NAME"
 }
 
 // shell quotes word for a shell if it has to be.

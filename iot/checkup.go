@@ -278,9 +278,7 @@ func (w *walk) tls(ctx context.Context) bool {
 		w.fault, w.Config.Credentials = err, w.Config.Credentials.rootsAlone()
 	}
 	config := tlsConfig(w.endpoint, w.Config.Credentials, w.Config.clock())
-	if w.Config.ALPN {
-		config.NextProtos = []string{alpn}
-	}
+	config.NextProtos = w.Config.protocols(w.endpoint)
 	var server *tls.ConnectionState
 	config.VerifyConnection = func(state tls.ConnectionState) error { // after the server's certificate was verified
 		server = &state
@@ -342,6 +340,9 @@ func (w *walk) certificate(context.Context) bool {
 		}
 		if w.refusal != nil {
 			return w.fail("certificate", w.refusal)
+		}
+		if w.Config.Authorizer != nil {
+			return w.found(Skipped, "certificate", "none: an authorizer is asked instead")
 		}
 		return w.found(Skipped, "certificate", "none: the server has to do without")
 	}

@@ -39,6 +39,10 @@ type Config struct {
 	// at a time, and must not block. A connection that is there keeps those that it was made with.
 	CurrentCredentials func() *Credentials `json:"-"`
 
+	// Authorizer, if not nil, is asked in place of a client certificate: of Credentials, the roots alone count. Unless the
+	// endpoint or Port names a port, it is 443.
+	Authorizer *Authorizer
+
 	// AWS says that the server is AWS IoT Core, or plays it, though its host name does not end in .amazonaws.com: a custom
 	// domain, an emulator. It selects AWS's limits and reconnect policy.
 	AWS bool
@@ -100,6 +104,9 @@ func (c Config) MQTT() (mqtt.Config, error) {
 	}
 	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,
 		Retry: func(err error) bool { return worthRetry(err, c.clock()()) }}
+	if c.Authorizer != nil {
+		m.Credentials = c.Authorizer.credentials
+	}
 	if aws {
 		m.Check = func(message *mqtt.Message) error { return Check(*message) }
 		m.CheckFilter = CheckFilter
@@ -115,7 +122,10 @@ func (c Config) MQTT() (mqtt.Config, error) {
 
 // Server returns where to connect: Endpoint, with Port if there is one. The error matches [packet.ErrInvalid].
 func (c Config) Server() (Endpoint, error) {
-	e, err := ParseEndpoint(c.Endpoint)
+	e, portGiven, err := readEndpoint(c.Endpoint)
+	if err == nil && c.Authorizer != nil && e.TLS && !portGiven {
+		e.Port = 443
+	}
 	if err == nil && c.Port != 0 {
 		if c.Port < 1 || c.Port > 65_535 {
 			return e, invalid("port %d, want 1 to 65535", c.Port)
@@ -144,6 +154,9 @@ func (c Config) withCurrent() Config {
 			c.Credentials = current
 		}
 	}
+	if c.Authorizer != nil && c.Credentials != nil {
+		c.Credentials = c.Credentials.rootsAlone()
+	}
 	return c
 }
 
@@ -157,14 +170,28 @@ func (c Config) tls(e Endpoint, aws bool) (*tls.Config, error) {
 	}
 	config := tlsConfig(e, c.Credentials, c.clock())
 	config.KeyLogWriter = c.KeyLog
-	if c.ALPN {
-		config.NextProtos = []string{alpn}
-	}
+	config.NextProtos = c.protocols(e)
 	return config, nil
 }
 
-// needALPN reports whether the server has to agree on the protocol.
-func (c Config) needALPN(e Endpoint, aws bool) bool { return aws && (c.ALPN || e.Port == 443) }
+// protocols are what is offered by ALPN.
+func (c Config) protocols(e Endpoint) []string {
+	switch {
+	case c.Authorizer != nil:
+		return []string{alpnAuthorizer}
+	case c.ALPN, e.Port == 443:
+		return []string{alpn}
+	}
+	return nil
+}
+
+// needALPN is the protocol on which the server has to agree, or "".
+func (c Config) needALPN(e Endpoint, aws bool) string {
+	if protocols := c.protocols(e); aws && protocols != nil {
+		return protocols[0]
+	}
+	return ""
+}
 
 func (c Config) clock() func() time.Time {
 	if c.now == nil {
@@ -175,14 +202,23 @@ func (c Config) clock() func() time.Time {
 
 // checkSecurity reports whether the credentials are enough for the server.
 func (c Config) checkSecurity(e Endpoint, aws bool) error {
+	if c.Authorizer != nil {
+		if err := c.Authorizer.check(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case !e.TLS && e.AWS():
 		return invalid("endpoint %q: AWS IoT Core speaks TLS only; try %q", c.Endpoint, "mqtts://"+e.Host)
+	case !e.TLS && c.Authorizer != nil:
+		return invalid("endpoint %q: an authorizer, whose token would travel in the clear; try %q", c.Endpoint, "mqtts://"+e.Host)
 	case !e.TLS:
 		return nil
 	case c.Credentials == nil || c.Credentials.roots == nil:
 		return &CredentialsError{File: e.String(), Problem: "TLS needs certificates, and none were loaded",
 			Remedy: "name their directory; a broker without TLS is mqtt://" + e.Host}
+	case c.Authorizer != nil:
+		return nil
 	case aws && c.Credentials.KeyFile == "":
 		return &CredentialsError{File: e.String(), Problem: "AWS IoT Core wants a client certificate, and there is only a CA",
 			Remedy: "name private key and certificate"}

@@ -29,8 +29,10 @@ func (f CredentialFiles) load(now time.Time) (*Credentials, error) {
 		}
 	}
 	var m material
-	if err := f.readPair(&m); err != nil {
-		return nil, err
+	if !f.CAOnly {
+		if err := f.readPair(&m); err != nil {
+			return nil, err
+		}
 	}
 	if err := f.readRoots(&m); err != nil {
 		return nil, err

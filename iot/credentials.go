@@ -63,6 +63,7 @@ type CredentialFiles struct {
 	CA          string // roots of the server's certificate
 	Certificate string // the certificate, then its issuers
 	Key         string // the private key of the certificate
+	CAOnly      bool   // leave certificate and key out, for a server that asks for none
 }
 
 // LoadCredentialFiles is [LoadCredentials] for files that are named. Without Dir, CA has to be named, and Certificate

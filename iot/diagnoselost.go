@@ -110,7 +110,7 @@ func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
 		because(s.usualCauses()...)
 	}
 	if s.aws && e.Cause == nil { // it is not known what was going on
-		because("AWS IoT hangs up on a publish or subscribe that no policy of the certificate allows")
+		because("AWS IoT hangs up on a publish or subscribe that " + s.policies() + " allows")
 	}
 	d.causes(causes...)
 	switch {
@@ -137,6 +137,9 @@ func (s *symptom) usualCauses() []string {
 	if s.config.Will != nil {
 		policy += "; or it has the condition iot:LastWillTopic without iot:ConnectAttributes"
 	}
+	if s.config.Authorizer != nil {
+		return append(causes, "the authorizer lets a connection live for so long (disconnectAfterInSeconds), or no longer accepts it (refreshAfterInSeconds)")
+	}
 	return append(causes, policy, "the certificate was deactivated or revoked")
 }
 
@@ -145,7 +148,7 @@ const everyNowAndThen = "AWS IoT ends a connection now and then, after minutes o
 // publishCauses are the reasons of AWS IoT Core to hang up on a message.
 func (s *symptom) publishCauses(m *mqtt.Message) []string {
 	topic := s.arn("topic/" + m.Topic)
-	causes := []string{"no policy of the certificate allows iot:Publish on " + topic}
+	causes := []string{s.policies() + " allows iot:Publish on " + topic}
 	if m.Retain {
 		causes = append(causes, "no policy allows iot:RetainPublish on "+topic+", which a retained message needs as well")
 	}
@@ -201,7 +204,7 @@ func silent(s *symptom) *Diagnosis {
 	}
 	causes := []string{
 		"nobody has published to it, in this region (" + s.region("the endpoint's") + ") and account",
-		"no policy of the certificate allows iot:Receive on " + s.arns("topic/", receivable(e.Filters)),
+		s.policies() + " allows iot:Receive on " + s.arns("topic/", receivable(e.Filters)),
 	}
 	for _, filter := range e.Filters {
 		if strings.ContainsAny(filter, "+#") {

@@ -72,6 +72,13 @@ func hungUp(s *symptom) *Diagnosis {
 
 // connectRefused appends why AWS IoT Core may not accept a CONNECT, and what to ask it.
 func (s *symptom) connectRefused(d *Diagnosis) *Diagnosis {
+	if s.config.Authorizer != nil {
+		d.causes(s.authorizerCauses()...).next("%s", s.testAuthorizer())
+		if !s.endpoint.local() {
+			d.next("%s", s.describeAuthorizer())
+		}
+		return d
+	}
 	d.causes(s.connectCauses()...).next("%s", s.testConnect())
 	if !s.endpoint.local() { // otherwise there is one log for both
 		d.next("%s", s.describeCertificate())
@@ -82,17 +89,53 @@ func (s *symptom) connectRefused(d *Diagnosis) *Diagnosis {
 // connectCauses are the reasons of AWS IoT Core not to accept a CONNECT.
 func (s *symptom) connectCauses() []string {
 	causes := []string{
-		"no policy of the certificate allows iot:Connect on " + s.arn("client/"+s.clientID()) +
+		s.policies() + " allows iot:Connect on " + s.arn("client/"+s.clientID()) +
 			" (one that names the thing needs the thing's name as client id)",
 		"the certificate " + s.certificateID() + " is not ACTIVE, or not registered in " + s.region("the endpoint's region"),
 	}
-	if will := s.config.Will; will != nil {
-		causes = append(causes, "no policy allows iot:Publish on the topic of the will, "+s.arn("topic/"+will.Topic))
-		if will.Retain {
-			causes[2] += ", and iot:RetainPublish on the same"
-		}
+	return append(s.willCauses(causes), "this client id connected less than a second ago, or the account connects too often")
+}
+
+// willCauses appends the reason that a will may be.
+func (s *symptom) willCauses(causes []string) []string {
+	will := s.config.Will
+	if will == nil {
+		return causes
 	}
-	return append(causes, "this client id connected less than a second ago, or the account connects too often")
+	cause := "no policy allows iot:Publish on the topic of the will, " + s.arn("topic/"+will.Topic)
+	if will.Retain {
+		cause += ", and iot:RetainPublish on the same"
+	}
+	return append(causes, cause)
+}
+
+// authorizerCauses are the reasons of AWS IoT Core not to accept a CONNECT on which it asks an authorizer.
+func (s *symptom) authorizerCauses() []string {
+	a := s.config.Authorizer
+	name, region := "the authorizer "+oneLine(a.Name), s.region("the endpoint's region")
+	first := name + " does not exist or is not ACTIVE in " + region
+	if a.Name == "" {
+		name = "the default authorizer"
+		first = "the endpoint has no default authorizer in " + region
+	}
+	signed := name + " wants a token with a signature, and none was given"
+	if a.TokenKey != "" {
+		signed = name + " has another token key than " + oneLine(a.TokenKey) + ", or its public key does not fit the signature of the token"
+	}
+	return append(s.willCauses([]string{
+		name + " does not accept this user name, password or token, or it took more than 5 s, or failed",
+		signed,
+		first,
+		"no policy that it returns allows iot:Connect on " + s.arn("client/"+s.clientID()),
+	}), "this client id connected less than a second ago, or the account connects too often")
+}
+
+// policies says which policies count, for the beginning of a sentence that ends with what they do not allow.
+func (s *symptom) policies() string {
+	if s.config.Authorizer != nil {
+		return "no policy that the authorizer returns"
+	}
+	return "no policy of the certificate"
 }
 
 // denied says why a server may refuse a subscription.
@@ -111,7 +154,7 @@ func denied(s *symptom) *Diagnosis {
 
 // subscribeCauses are the reasons of AWS IoT Core not to accept a SUBSCRIBE for filters.
 func (s *symptom) subscribeCauses(filters []string) []string {
-	causes := []string{"no policy of the certificate allows iot:Subscribe on " + s.arns("topicfilter/", filters) +
+	causes := []string{s.policies() + " allows iot:Subscribe on " + s.arns("topicfilter/", filters) +
 		" (topicfilter/, not topic/)"}
 	for _, filter := range filters {
 		if strings.HasPrefix(filter, "$aws/") {

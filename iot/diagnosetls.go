@@ -26,10 +26,14 @@ func badTLS(s *symptom) *Diagnosis {
 		return badServerCertificate(s, unverified)
 	case slices.Contains(certificateAlerts, alert), alert == alertHandshake:
 		return badClientCertificate(s, alert)
-	case alert == alertALPN && s.endpoint.Port != 443 && !s.config.ALPN:
+	case alert == alertALPN && s.endpoint.Port != 443 && !s.config.ALPN && s.config.Authorizer == nil:
 		return diagnosis(KindTLS, "the server at "+s.where()+" demands a protocol in the TLS handshake (ALPN), and none is offered on port "+strconv.Itoa(s.endpoint.Port),
 			"the option --alpn offers "+alpn+" on any port; AWS IoT demands it on port 443, where it is always offered, and not on 8883")
 	case alert == alertALPN, errors.Is(s.err, errNoALPN):
+		if s.config.Authorizer != nil {
+			return diagnosis(KindTLS, "the server at "+s.where()+" does not speak the protocol "+alpnAuthorizer+" (ALPN)",
+				"that is how AWS IoT knows MQTT with an authorizer; is the endpoint right, and does a proxy stand in between?")
+		}
 		return diagnosis(KindTLS, "the server at "+s.where()+" does not speak the protocol "+alpn+" (ALPN)",
 			"on port 443 that is how AWS IoT knows MQTT; is the endpoint right, and does a proxy stand in between?",
 			"port 8883 needs no ALPN")

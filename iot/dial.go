@@ -14,7 +14,7 @@ import (
 type dialer struct {
 	endpoint    Endpoint
 	tls         func() (*tls.Config, error) // asked for each connection; nil without TLS
-	needALPN    bool                        // the server has to agree on the protocol
+	needALPN    string                      // the protocol on which the server has to agree, or ""
 	dialContext dialContext
 }
 
@@ -38,7 +38,7 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 		conn.Close()
 		return nil, &handshakeError{d.endpoint, err}
 	}
-	if got := secure.ConnectionState().NegotiatedProtocol; d.needALPN && got != alpn {
+	if got := secure.ConnectionState().NegotiatedProtocol; d.needALPN != "" && got != d.needALPN {
 		conn.Close()
 		return nil, &handshakeError{d.endpoint, errNoALPN}
 	}
@@ -56,7 +56,7 @@ func netDialer() func(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // errNoALPN says that a server went on without the protocol that it was asked for. Package tls lets that pass.
-var errNoALPN = errors.New("the server did not agree on the protocol " + alpn)
+var errNoALPN = errors.New("the server did not agree on the protocol (ALPN)")
 
 // handshakeError is the failure of TLS before the connection could be used.
 type handshakeError struct {

@@ -26,7 +26,7 @@ var cipherSuites = []uint16{
 // tlsConfig is how to speak TLS to e with the credentials c: the server's name and the chain up to c's roots are always
 // verified, sessions are never resumed, so that each connection verifies again.
 func tlsConfig(e Endpoint, c *Credentials, now func() time.Time) *tls.Config {
-	config := &tls.Config{
+	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		CipherSuites: cipherSuites,
 		RootCAs:      c.roots, // never nil: nil would stand for the roots of the system
@@ -37,10 +37,6 @@ func tlsConfig(e Endpoint, c *Credentials, now func() time.Time) *tls.Config {
 		// would read that a certificate is missing instead of unknown.
 		GetClientCertificate: c.certificate,
 	}
-	if e.Port == 443 {
-		config.NextProtos = []string{alpn}
-	}
-	return config
 }
 
 // serverName is the name that the server's certificate has to have: the host, without the zone of an IPv6 address.

@@ -18,7 +18,7 @@ func (l *Layout) brief(p *Packet) string {
 		if said != "" {
 			said += ", "
 		}
-		said += fmt.Sprintf("answers %d after %s", p.Answers, span(p.After))
+		said += fmt.Sprintf("answers %d%s", p.Answers, p.after())
 	}
 	if said != "" {
 		line += "  " + said

@@ -115,7 +115,7 @@ type Packet struct {
 
 	Notes   []string      // what a session has to say that is no mistake
 	Answers int           // the number of the packet that this one answers; 0: none
-	After   time.Duration // since that packet
+	After   time.Duration // since that packet; negative: nobody knows
 
 	said    said
 	running running

@@ -146,7 +146,7 @@ func (s *Session) judgeAnswer(p *Packet) {
 			return
 		}
 		s.inOrder(p, side.first, at, "4.6.0-2")
-		p.answers(f.published, p.Time-f.publishedAt)
+		p.answers(f.published, s.since(f.publishedAt, p))
 		side.finish(id)
 	case pubrec:
 		if f.qos != 2 {
@@ -154,7 +154,7 @@ func (s *Session) judgeAnswer(p *Packet) {
 			return
 		}
 		if f.published > 0 {
-			p.answers(f.published, p.Time-f.publishedAt)
+			p.answers(f.published, s.since(f.publishedAt, p))
 		}
 		if f.received > 0 {
 			p.note("a repetition of packet %d", f.received)
@@ -176,7 +176,7 @@ func (s *Session) judgeAnswer(p *Packet) {
 		}
 		s.inOrder(p, side.second, at, "4.6.0-4")
 		if f.received > 0 {
-			p.answers(f.received, p.Time-f.receivedAt)
+			p.answers(f.received, s.since(f.receivedAt, p))
 		}
 		side.first, side.second = without(side.first, id), without(side.second, id)
 		f.released, f.releasedAt = p.Number, p.Time
@@ -185,7 +185,7 @@ func (s *Session) judgeAnswer(p *Packet) {
 			p.broken(at, "4.3.3-2", "PUBCOMP before the PUBREL for packet %d", f.published)
 			return
 		}
-		p.answers(f.released, p.Time-f.releasedAt)
+		p.answers(f.released, s.since(f.releasedAt, p))
 		side.finish(id)
 	}
 }

@@ -16,7 +16,8 @@ import (
 //
 // A value is a number, a string where the bytes are UTF-8, a string "0x.." of their hex where not, and null for a
 // password unless secrets is true, when stars take its place in "hex". A finding with several rules is as many objects.
-// "dir" is "" where nobody knows, "t" is in seconds. Packets that answer another one have "answers" and "after", those
+// "dir" is "" where nobody knows, "t" is in seconds. Packets that answer another one have "answers" and, if it is
+// known when they came, "after"; those
 // that a session explains have "notes".
 //
 // A packet that is cut short is {"cut_short":{...}} with "missing", the least number of bytes to come, and "off", the
@@ -64,7 +65,10 @@ func AppendJSON(b []byte, p *Packet, secrets bool) []byte {
 	}
 	b = append(b, ']')
 	if p.Answers > 0 {
-		b = fmt.Appendf(b, `,"answers":%d,"after":%s`, p.Answers, strconv.FormatFloat(p.After.Seconds(), 'f', -1, 64))
+		b = fmt.Appendf(b, `,"answers":%d`, p.Answers)
+		if p.After >= 0 {
+			b = fmt.Appendf(b, `,"after":%s`, strconv.FormatFloat(p.After.Seconds(), 'f', -1, 64))
+		}
 	}
 	if len(p.Notes) > 0 {
 		b = append(b, `,"notes":[`...)

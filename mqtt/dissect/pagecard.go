@@ -205,12 +205,12 @@ func (w *pageWriter) relations(e *pageEntry) {
 		if other.packet.Number == e.packet.Answers {
 			w.add("<p class=\"note\">Answers ")
 			w.link(other)
-			w.add(" after {}.</p>\n", span(e.packet.After))
+			w.add("{}.</p>\n", e.packet.after())
 		}
 		if other.packet.Answers == e.packet.Number {
 			w.add("<p class=\"note\">Answered by ")
 			w.link(other)
-			w.add(" after {}.</p>\n", span(other.packet.After))
+			w.add("{}.</p>\n", other.packet.after())
 		}
 	}
 }

@@ -143,7 +143,7 @@ func (s *Session) judgeConnack(p *Packet) {
 	if st.connect == 0 {
 		return
 	}
-	p.answers(st.connect, p.Time-st.began)
+	p.answers(st.connect, s.since(st.began, p))
 	if p.said.present && st.clean && p.said.code == 0 {
 		p.broken(p.at("Session Present"), "3.2.2-1", "Session Present is 1 after Clean Session 1, must be 0")
 	}
@@ -162,19 +162,39 @@ func (s *Session) judgePingresp(p *Packet) {
 		}
 		return
 	}
-	p.answers(st.pings[0].number, p.Time-st.pings[0].at)
+	p.answers(st.pings[0].number, s.since(st.pings[0].at, p))
 	st.pings = st.pings[1:]
 }
 
 // answers says that p answers the packet with this number, in the meaning of its identifier or in a note.
 func (p *Packet) answers(number int, after time.Duration) {
 	p.Answers, p.After = number, after
-	text := fmt.Sprintf("answers %s %d after %s", arrow(3-p.Direction), number, span(after))
+	text := fmt.Sprintf("answers %s %d%s", arrow(3-p.Direction), number, p.after())
 	if f := p.field("Packet Identifier"); f != nil {
 		f.Meaning = text
 		return
 	}
 	p.Notes = append(p.Notes, text)
+}
+
+// after says how long after the packet that it answers p came: " after 41 ms", or "" if nobody knows.
+//
+//go:noinline
+func (p *Packet) after() string {
+	if p.After < 0 {
+		return ""
+	}
+	return " after " + span(p.After)
+}
+
+// since is the time between then and p, or -1 if nobody knows.
+//
+//go:noinline
+func (s *Session) since(then time.Duration, p *Packet) time.Duration {
+	if s.Untimed {
+		return -1
+	}
+	return p.Time - then
 }
 
 // at is the offset of the field with this name.

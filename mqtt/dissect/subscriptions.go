@@ -106,7 +106,7 @@ func (s *Session) judgeGrant(p *Packet) {
 		st.asking -= r.size
 		delete(st.requests, id)
 	}
-	p.answers(r.number, p.Time-r.at)
+	p.answers(r.number, s.since(r.at, p))
 	if len(r.filters) < r.count {
 		s.forget()
 	}

@@ -29,17 +29,17 @@ var scenes = []scene{
 	{"subscribe", nil, func(s *stage) {
 		sub, err := s.client.Subscribe("more/#", QoS1)
 		s.must(err)
-		s.await(s.sub.Ready)
+		s.await(s.loop.sub.Ready)
 		s.await(sub.Ready)
 	}},
 	{"publish QoS 0", nil, func(s *stage) { s.submit(QoS0) }},
 	{"publish QoS 1", nil, func(s *stage) { s.submit(QoS1) }},
 	{"publish QoS 2", nil, func(s *stage) { s.submit(QoS2) }},
-	{"receive QoS 0", nil, func(s *stage) { s.await(s.sub.Ready); s.route(QoS0) }},
-	{"receive QoS 1", nil, func(s *stage) { s.await(s.sub.Ready); s.route(QoS1, QoS1) }},
-	{"receive QoS 2", nil, func(s *stage) { s.await(s.sub.Ready); s.route(QoS2, QoS2) }},
+	{"receive QoS 0", nil, func(s *stage) { s.await(s.loop.sub.Ready); s.route(QoS0) }},
+	{"receive QoS 1", nil, func(s *stage) { s.await(s.loop.sub.Ready); s.route(QoS1, QoS1) }},
+	{"receive QoS 2", nil, func(s *stage) { s.await(s.loop.sub.Ready); s.route(QoS2, QoS2) }},
 	{"several in flight", nil, func(s *stage) {
-		s.await(s.sub.Ready)
+		s.await(s.loop.sub.Ready)
 		s.submit(QoS2, QoS1, QoS1, QoS2, QoS2, QoS1)
 		s.route(QoS1, QoS2, QoS1, QoS2)
 	}},
@@ -60,7 +60,7 @@ var scenes = []scene{
 
 // breakUp ends a connection with unacknowledged messages in both directions.
 func breakUp(s *stage) {
-	s.await(s.sub.Ready)
+	s.await(s.loop.sub.Ready)
 	s.conns[0].Mute()
 	s.submit(QoS1, QoS2, QoS1, QoS2)
 	s.route(QoS1, QoS2)
@@ -165,7 +165,7 @@ func (s *stage) revive() {
 		return
 	}
 	<-s.client.ended
-	<-s.loop
+	<-s.loop.ended
 	s.down, s.held, s.disk = false, nil, s.left
 	s.start()
 }
@@ -174,7 +174,7 @@ func (s *stage) submit(levels ...QoS) {
 	for _, q := range levels {
 		s.number++
 		payload := fmt.Sprintf("out-%d-%d", q, s.number)
-		s.judge.submitting(payload, q)
+		s.judge.submitting("out", payload, q)
 		ctx, cancel := context.WithTimeout(background, 10*time.Minute)
 		d, err := s.client.Submit(ctx, Message{Topic: "out", QoS: q, Payload: []byte(payload)})
 		cancel()
@@ -193,7 +193,7 @@ func (s *stage) route(levels ...QoS) {
 	for _, q := range levels {
 		s.number++
 		payload := fmt.Sprintf("in-%d-%d", q, s.number)
-		s.judge.routing(payload)
+		s.judge.routing("in", payload)
 		if q == QoS0 {
 			s.judge.routed[payload].counted = false // it may be lost
 		}

@@ -19,8 +19,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestHistories plays random histories of a client, a broker, a network that fails, and a process that is killed, and
-// holds each step against the rules of judge_test.go. -rapid.checks=100000 plays more of them.
+// TestHistories plays random histories of a client, a broker, a network that fails, a message on which the broker hangs
+// up, Subscriptions that come and go, and a process that is killed, and holds each step against the rules of the judge_test.go
+// and the files beside it. -rapid.checks=100000 plays more of them.
 func TestHistories(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) { rapid.SyncTest(rt, history) })
 }
@@ -32,6 +33,7 @@ func history(rt *rapid.T) {
 		"publish": w.publish,
 		"call":    w.call,
 		"inbound": w.inbound,
+		"second":  w.openOrClose,
 		"rewind":  w.rewind,
 		"break":   w.breakDisk,
 		"network": w.network,
@@ -59,22 +61,25 @@ type world struct {
 
 	mu     sync.Mutex
 	conns  []*testbroker.Conn // that were dialled and may be alive
-	held   []Message
+	held   []heldMessage
 	relay  *testbroker.Relay // between client and broker; nil: there is none
 	next   []string          // what it does to the next packets: a key of meddling
 	down   bool              // dials fail
 	drip   bool              // the network moves one byte at a time
 	client *running
-	sub    *Subscription
-	loop   chan struct{}
-	number int    // of the latest message
-	first  uint16 // where a client's identifiers begin
+	life   context.Context // of the client
+	loop   *messageLoop    // of the Subscription that is always there
+	second *messageLoop    // of another; nil: there is none
+	loops  int             // the number of the latest
+	pace   time.Duration   // of the first
+	number int             // of the latest message
+	first  uint16          // where a client's identifiers begin
 	calls  sync.WaitGroup
 }
 
 func newWorld(rt *rapid.T) *world {
 	w := &world{judge: newJudge()}
-	w.broker = testbroker.New(testbroker.Config{Observe: w.judge.observe, Inflight: 5, QueueMessages: 1 << 20})
+	w.broker = testbroker.New(testbroker.Config{Observe: w.judge.observe, Inflight: 5, QueueMessages: 1 << 20, Guard: noPoison})
 	if rapid.Bool().Draw(rt, "durable") {
 		w.disk = newDisk()
 		w.disk.delay = rapid.SampledFrom([]time.Duration{0, time.Millisecond, 2 * time.Second}).Draw(rt, "fsync")
@@ -88,7 +93,11 @@ func newWorld(rt *rapid.T) *world {
 		Inflight:  rapid.SampledFrom([]int{1, 2, 7, 32}).Draw(rt, "inflight"),
 		Inbox:     rapid.SampledFrom([]int{0, 200}).Draw(rt, "inbox"),
 		Backoff:   Backoff{Min: time.Second, Max: 10 * time.Second},
+
+		CleanSession: rapid.IntRange(0, 3).Draw(rt, "clean session") == 3,
+		MaxAttempts:  rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(rt, "max attempts"),
 	}
+	w.judge.clean, w.judge.attempts = w.config.CleanSession, w.config.MaxAttempts
 	if rapid.Bool().Draw(rt, "resend") {
 		w.config.Resend = 7 * time.Second
 	}
@@ -97,6 +106,7 @@ func newWorld(rt *rapid.T) *world {
 		w.judge.relayed = true
 		w.relay = &testbroker.Relay{Decide: w.meddle, Observe: w.judge.observeRelay}
 	}
+	w.pace = rapid.SampledFrom([]time.Duration{0, 0, time.Second}).Draw(rt, "pace")
 	w.start()
 	return w
 }
@@ -113,53 +123,15 @@ func (w *world) start() {
 	c.session.lastID = 0 // with a store it begins anywhere
 	c.session.lastID = w.first
 	w.judge.newLife()
-	if w.sub, err = c.Subscribe("in", QoS2); err != nil {
-		panic(err)
-	}
-	ctx, cancel := context.WithCancel(background)
+	var cancel context.CancelFunc
+	w.life, cancel = context.WithCancel(background)
 	w.client = &running{Client: c, cancel: cancel, ended: make(chan struct{})}
-	client, sub, loop := w.client, w.sub, make(chan struct{})
-	w.loop = loop
+	w.loop = w.subscribe(firstSubscription, "in", QoS2, w.pace)
+	client, life := w.client, w.life
 	go func() {
 		defer close(client.ended)
-		client.err = client.Run(ctx)
+		client.err = client.Run(life)
 	}()
-	go func() {
-		defer close(loop)
-		for m, err := range sub.Messages(ctx) {
-			if err != nil {
-				return
-			}
-			w.handle(m)
-		}
-	}()
-}
-
-// handle is the program's loop body. It keeps some messages back.
-func (w *world) handle(m *Message) {
-	w.judge.delivered(string(m.Payload))
-	if m.QoS > 0 && len(m.Payload)%3 == 0 || string(m.Payload) == equal && w.judge.odd() {
-		m.Hold()
-		w.mu.Lock()
-		w.held = append(w.held, m.Clone())
-		w.mu.Unlock()
-		return
-	}
-	w.judge.returned(string(m.Payload))
-}
-
-// ackHeld acknowledges what was kept back, the latest first.
-func (w *world) ackHeld() {
-	w.mu.Lock()
-	held := w.held
-	w.held = nil
-	w.mu.Unlock()
-	for i := len(held) - 1; i >= 0; i-- {
-		w.judge.returned(string(held[i].Payload))
-		if err := held[i].Ack(); err != nil && !errors.Is(err, ErrSessionLost) {
-			w.judge.fail("Ack: %v", err)
-		}
-	}
 }
 
 func (w *world) dial(ctx context.Context) (net.Conn, error) {
@@ -237,6 +209,24 @@ func (d *dripping) Write(p []byte) (n int, err error) {
 	return n + k, err
 }
 
+// noPoison has the broker hang up on poison.
+func noPoison(testbroker.Arrival) (*testbroker.Guard, error) {
+	return &testbroker.Guard{Publish: func(p *packet.Publish, _ int) (testbroker.Verdict, error) {
+		if string(p.Topic) == poison {
+			return testbroker.Ignore, errors.New(poison)
+		}
+		return testbroker.Route, nil
+	}}, nil
+}
+
+// topic draws the topic of a message: poison only for a client that has a remedy.
+func (w *world) topic(rt *rapid.T, q QoS) string {
+	if w.config.MaxAttempts > 0 && q > 0 && rapid.IntRange(0, 9).Draw(rt, "poison") == 9 {
+		return poison
+	}
+	return "out"
+}
+
 func (w *world) publish(rt *rapid.T) {
 	for range rapid.IntRange(1, 8).Draw(rt, "messages") {
 		q := QoS(rapid.IntRange(0, 2).Draw(rt, "qos"))
@@ -244,8 +234,8 @@ func (w *world) publish(rt *rapid.T) {
 			continue
 		}
 		w.number++
-		m := Message{Topic: "out", QoS: q, Payload: fmt.Appendf(nil, "out-%d-%d%s", q, w.number, bytes.Repeat([]byte("."), rapid.IntRange(0, 40).Draw(rt, "size")))}
-		w.judge.submitting(string(m.Payload), q)
+		m := Message{Topic: w.topic(rt, q), QoS: q, Payload: fmt.Appendf(nil, "out-%d-%d%s", q, w.number, bytes.Repeat([]byte("."), rapid.IntRange(0, 40).Draw(rt, "size")))}
+		w.judge.submitting(m.Topic, string(m.Payload), q)
 		ctx, cancel := context.WithTimeout(background, time.Second)
 		d, err := w.client.Submit(ctx, m)
 		cancel()
@@ -258,9 +248,9 @@ func (w *world) call(rt *rapid.T) {
 	for range rapid.IntRange(1, 4).Draw(rt, "messages") {
 		q := QoS(rapid.IntRange(1, 2).Draw(rt, "qos"))
 		w.number++
-		m := Message{Topic: "out", QoS: q, Payload: fmt.Appendf(nil, "out-%d-%d", q, w.number)}
+		m := Message{Topic: w.topic(rt, q), QoS: q, Payload: fmt.Appendf(nil, "out-%d-%d", q, w.number)}
 		patience := time.Duration(rapid.Int64Range(1, int64(20*time.Second)).Draw(rt, "patience"))
-		w.judge.publishing(string(m.Payload), q)
+		w.judge.publishing(m.Topic, string(m.Payload), q)
 		c := w.client
 		w.calls.Go(func() {
 			ctx, cancel := context.WithTimeout(background, patience)
@@ -298,15 +288,21 @@ func (w *world) breakDisk(rt *rapid.T) {
 func (w *world) inbound(rt *rapid.T) {
 	for range rapid.IntRange(1, 8).Draw(rt, "messages") {
 		q := QoS(rapid.IntRange(1, 2).Draw(rt, "qos"))
-		w.number++
-		payload := fmt.Sprintf("in-%d-%d", q, w.number)
-		if q == QoS2 && rapid.Bool().Draw(rt, "equal") {
-			payload = equal
-		}
-		w.judge.routing(payload)
-		if err := w.broker.Publish("in", []byte(payload), q, false); err != nil {
-			rt.Fatal(err)
-		}
+		topic := rapid.SampledFrom([]string{"in", "in", "other"}).Draw(rt, "topic")
+		w.send(topic, q, topic == "in" && q == QoS2 && rapid.Bool().Draw(rt, "equal"))
+	}
+}
+
+// send has the broker send the client a message.
+func (w *world) send(topic string, q QoS, same bool) {
+	w.number++
+	payload := fmt.Sprintf("in-%d-%d", q, w.number)
+	if same {
+		payload = equal
+	}
+	w.judge.routing(topic, payload)
+	if err := w.broker.Publish(topic, []byte(payload), q, false); err != nil {
+		panic(err)
 	}
 }
 
@@ -369,6 +365,7 @@ func (w *world) restart(keep bool) {
 
 // crash kills the process: what is on the disk is all that stays.
 func (w *world) crash(*rapid.T) {
+	synctest.Wait() // nobody is between two thoughts
 	w.mu.Lock()
 	conns := w.conns
 	w.conns, w.down = nil, true
@@ -382,10 +379,8 @@ func (w *world) crash(*rapid.T) {
 		left.delay = w.disk.delay
 	}
 	w.judge.crashed(left != nil)
-	w.client.cancel()
-	<-w.client.ended
-	<-w.loop
-	w.calls.Wait()
+	w.judgeResumed()
+	w.end()
 	w.mu.Lock()
 	w.down, w.held = false, nil
 	w.mu.Unlock()
@@ -403,12 +398,46 @@ func (w *world) heal() {
 	}
 	w.conns = nil
 	w.mu.Unlock()
+	if l := w.second; l != nil && l.pace == never && l.closing.IsZero() {
+		w.unsubscribe(l, never) // it stops the others, in the end
+	}
+	before, poisons := w.client.Stats().Connects, w.poisons()
+	defer func() {
+		// Two connections to be warned, and then as many as the message may have; and the first, which broke with the others.
+		if n, most := w.client.Stats().Connects-before, 1+poisons*(2+w.config.MaxAttempts); n > most {
+			w.judge.fail("%d connections after the last fault for %d poisonous messages, want at most %d", n, poisons, most)
+		}
+	}()
 	for range 20 {
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		w.ackHeld()
 	}
+	for _, topic := range []string{"in", "other"} { // what comes when all is well has to arrive
+		w.send(topic, QoS1, false)
+		w.send(topic, QoS2, false)
+	}
+	for range 2 {
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.ackHeld()
+	}
 	synctest.Wait()
+}
+
+// poisons counts the poisonous messages that the client has yet to give up.
+func (w *world) poisons() (n int) {
+	w.client.mu.Lock()
+	defer w.client.mu.Unlock()
+	s := w.client.session
+	for _, l := range []*flowList{&s.sent, &s.queue, &s.storing} {
+		for f := l.head; f != nil; f = f.next {
+			if bytes.Contains(f.packet, []byte(poison)) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (w *world) close() {
@@ -417,11 +446,20 @@ func (w *world) close() {
 		c.Restore()
 	}
 	w.mu.Unlock()
+	w.end()
+	w.broker.Close()
+}
+
+// end ends the client.
+func (w *world) end() {
 	w.client.cancel()
 	<-w.client.ended
-	<-w.loop
+	<-w.loop.ended
+	if w.second != nil {
+		<-w.second.ended
+		w.second = nil
+	}
 	w.calls.Wait()
-	w.broker.Close()
 }
 
 // check holds the state between two steps against what must always be true.
@@ -432,6 +470,9 @@ func (w *world) check(rt *rapid.T) {
 	s := w.client.Stats()
 	if s.Accepted != s.Done+s.Failed+uint64(s.Pending) {
 		rt.Fatalf("accepted %d, done %d, failed %d, pending %d", s.Accepted, s.Done, s.Failed, s.Pending)
+	}
+	if err := w.second.late(); err != nil {
+		rt.Fatalf("%v\n%s", err, w.judge.log())
 	}
 	w.client.mu.Lock()
 	writable := w.client.session.writable()
@@ -456,6 +497,17 @@ func (w *world) checkEnd(rt *rapid.T) {
 	if s := w.client.Stats(); s.Pending > 0 || s.Held > 0 || !s.Online {
 		rt.Fatalf("an hour after the last fault: %+v\n%s", s, w.judge.log())
 	}
+	if l := w.second; l != nil && !l.closing.IsZero() && !w.judge.inherits(l.filter) {
+		select {
+		case <-l.closed:
+		default:
+			rt.Fatalf("an hour after the last fault, Close of Subscription %d has not returned\n%s", l.number, w.judge.log())
+		}
+	}
+	if n := w.broker.Stats(); n.Inflight+n.Queued > 0 {
+		rt.Fatalf("an hour after the last fault the broker waits for the client: %+v\n%s", n, w.judge.log())
+	}
+	w.judgeResumed()
 	w.judge.end()
 	if err := w.judge.failure(); err != nil {
 		rt.Fatalf("%v\n%s", err, w.judge.log())

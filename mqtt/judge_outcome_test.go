@@ -7,11 +7,11 @@ import (
 
 // What the client says of the messages that it was told to send, and whether that is true.
 
-func (j *judge) submitting(payload string, q QoS) {
+func (j *judge) submitting(topic, payload string, q QoS) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.order++
-	j.sent[payload] = &outbound{qos: q, number: j.order, life: j.life, connection: j.connection}
+	j.sent[payload] = &outbound{topic: topic, dials: j.dials, qos: q, number: j.order, life: j.life, connection: j.connection}
 }
 
 func (j *judge) submitted(payload string, d Delivery, err error) {
@@ -30,8 +30,8 @@ func (j *judge) submitted(payload string, d Delivery, err error) {
 }
 
 // publishing says that Publish is called with a context that will end, and published what it returned.
-func (j *judge) publishing(payload string, q QoS) {
-	j.submitting(payload, q)
+func (j *judge) publishing(topic, payload string, q QoS) {
+	j.submitting(topic, payload, q)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.sent[payload].waiting = true
@@ -79,6 +79,10 @@ func (j *judge) judgeOutcome(payload string, m *outbound, err error) {
 	case errors.Is(err, ErrNotSent) && errors.Is(err, context.DeadlineExceeded): // Publish was told not to wait
 	case j.faulty && (errors.Is(err, ErrStored) || errors.Is(err, ErrStore)):
 		m.told, m.crashed, m.forgiven = false, true, !errors.Is(err, ErrStored)
+	case errors.Is(err, ErrRejected):
+		if !errors.Is(err, ErrUnconfirmed) || !j.suspicious(m) {
+			j.failf("%s: rejected after %d connections, %v", payload, j.dials-m.dials+1, err)
+		}
 	case m.qos == QoS1:
 		j.failf("%s: a QoS 1 message failed: %v", payload, err) // rule 15
 	case m.qos == QoS2 && !errors.Is(err, ErrSessionLost):

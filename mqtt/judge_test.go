@@ -16,11 +16,14 @@ import (
 // the session that it judges. All payloads are different, so that each names its message, but for one: see inboundRules.
 type judge struct {
 	inboundRules
+	subscriptionRules
+	rejectionRules
 
 	mu      sync.Mutex
 	resends bool // Config.Resend is on
 	relayed bool // a relay stands between client and broker, and changes what either gets: see relay
 	durable bool // there is a store
+	clean   bool // the session ends with its connection
 	faulty  bool // and it has failed
 	failed  error
 	lines   []string
@@ -51,19 +54,21 @@ type judge struct {
 	owes       []owed // PUBLISHes sent to the client, not yet answered; in order
 
 	// What the broker sends.
-	routed     map[string]*inboundMessage
-	life       int
-	epoch      int    // sessions lost
-	begun      uint64 // the connection that began this session, until the client shows that it knows
-	blind      int    // the epoch of which the client may not know that it began
-	subscribed bool
+	routed  map[string]*inboundMessage
+	life    int
+	epoch   int    // sessions lost
+	serving uint64 // the connection that was accepted last
+	begun   uint64 // the connection that began this session, until the client shows that it knows
+	blind   int    // the epoch of which the client may not know that it began
 }
 
 type outbound struct {
+	topic      string
 	qos        QoS
 	number     int // order of acceptance; 0: not accepted
 	life       int
 	connection uint64 // the latest one when it was submitted
+	dials      uint64 // how many connections had been begun then
 	delivery   Delivery
 	outcome    error
 	told       bool // outcome is known
@@ -90,15 +95,18 @@ type owed struct {
 type inboundMessage struct {
 	epoch, life int
 	counted     bool           // the session had its subscription when it was routed
-	delivered   map[[2]int]int // how often, by life and epoch
-	times       int
-	recced      bool // PUBREC was sent
-	returned    bool
+	subs        []int          // the Subscriptions that were open then, and match
+	delivered   map[[3]int]int // how often, by Subscription, life and epoch
+	times       map[int]int    // how often, by Subscription
+	returned    map[int]bool   // the program is done with it, by Subscription
+	recced      bool           // PUBREC was sent
 }
 
 func newJudge() *judge {
 	return &judge{
-		inboundRules: newInboundRules(),
+		inboundRules:      newInboundRules(),
+		subscriptionRules: newSubscriptionRules(),
+		rejectionRules:    rejectionRules{poisoned: map[uint64]bool{}},
 
 		sent:      map[string]*outbound{},
 		holding:   map[uint16]bool{},
@@ -159,6 +167,7 @@ func (j *judge) crashed(durable bool) {
 	defer j.mu.Unlock()
 	j.note("crash")
 	j.crashedInbound(durable)
+	j.crashedSubscriptions(durable)
 	if !durable { // the next process cannot know these
 		for id := range j.holding {
 			j.stale[id] = true
@@ -186,7 +195,7 @@ func (j *judge) restarting(keep bool) {
 // lost says that the broker has lost the session.
 func (j *judge) lost() {
 	j.epoch++
-	j.subscribed = false
+	clear(j.has)
 	clear(j.holding)
 	clear(j.stale)
 	clear(j.byID)
@@ -196,23 +205,30 @@ func (j *judge) lost() {
 	j.knows = false
 }
 
-func (j *judge) routing(payload string) {
+func (j *judge) routing(topic, payload string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.note("route %s", payload)
+	j.note("route %s to %s", payload, topic)
 	if payload == equal {
 		return
 	}
-	j.routed[payload] = &inboundMessage{epoch: j.epoch, life: j.life, counted: j.subscribed, delivered: map[[2]int]int{}}
+	j.routed[payload] = &inboundMessage{epoch: j.epoch, life: j.life, counted: j.has[topic], subs: j.matching(topic),
+		delivered: map[[3]int]int{}, times: map[int]int{}, returned: map[int]bool{}}
 }
 
-func (j *judge) delivered(payload string) {
+// delivered judges that Subscription n may give the program this message.
+func (j *judge) delivered(n int, payload string, q QoS) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.note("handler got %s", payload)
-	j.inOrder(payload)
+	j.note("handler of %d got %s", n, payload)
+	j.inOrder(n, payload)
+	if j.open[n] == "" {
+		j.failf("%s: delivered to Subscription %d, which is closed", payload, n)
+	}
 	if payload == equal {
-		j.deliveredEqual()
+		if n == firstSubscription {
+			j.deliveredEqual()
+		}
 		return
 	}
 	m := j.routed[payload]
@@ -220,25 +236,25 @@ func (j *judge) delivered(payload string) {
 		j.failf("%q was delivered, but never sent", payload) // rule 18
 		return
 	}
-	m.times++
-	key := [2]int{j.life, j.epoch}
+	m.times[n]++
+	key := [3]int{n, j.life, j.epoch}
 	m.delivered[key]++
-	if qos2(payload) && m.delivered[key] > 1 { // rule 20
-		j.failf("%s: QoS 2, delivered twice", payload)
+	if q == QoS2 && (m.delivered[key] > 1 || j.clean && m.times[n] > 1) { // rule 20; what a clean session had never comes again
+		j.failf("%s: QoS 2, delivered twice to %d", payload, n)
 	}
-	if qos2(payload) && m.recced && j.durable && m.epoch == j.epoch { // a later process knows it too
+	if q == QoS2 && m.recced && j.durable && m.epoch == j.epoch { // a later process knows it too
 		j.failf("%s: QoS 2, delivered again after PUBREC", payload)
 	}
 }
 
-func (j *judge) returned(payload string) {
+func (j *judge) returned(n int, payload string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if payload == equal {
+	if payload == equal && n == firstSubscription {
 		j.retEqual++
 	}
 	if m := j.routed[payload]; m != nil {
-		m.returned = true
+		m.returned[n] = true
 	}
 }
 
@@ -249,7 +265,12 @@ func (j *judge) observe(e testbroker.Event) {
 	switch e.Kind {
 	case testbroker.Ended:
 		j.note("connection %d ended: %v", e.Connection, e.Err)
-		if e.Connection == j.begun { // the client may not have seen the CONNACK
+		if j.clean {
+			if e.Connection == j.serving {
+				j.dead = e.Connection
+				j.lost()
+			}
+		} else if e.Connection == j.begun { // the client may not have seen the CONNACK
 			j.blind = j.epoch
 		}
 	case testbroker.Sent:
@@ -319,6 +340,7 @@ func identifierOf(e testbroker.Event) uint16 { return uint16(e.Body[0])<<8 | uin
 func (j *judge) brokerSent(e testbroker.Event) {
 	switch e.Header.Type {
 	case packet.CONNACK:
+		j.serving = e.Connection
 		if e.Body[0] == 0 {
 			j.begun = e.Connection
 		}
@@ -326,7 +348,7 @@ func (j *judge) brokerSent(e testbroker.Event) {
 			j.lost() // the first CONNACK, or one after a loss that the test did not order
 		}
 	case packet.SUBACK:
-		j.subscribed = true
+		j.brokerGranted(identifierOf(e))
 	}
 }
 
@@ -338,7 +360,7 @@ func (j *judge) clientGot(e testbroker.Event) {
 		j.present, j.granting = e.Body[0] == 1, false
 		j.knows = j.knows && j.present
 	case packet.SUBACK:
-		j.granting = true
+		j.granting = j.granting || slices.Contains(j.askedFor[identifierOf(e)], "in")
 	case packet.PUBLISH:
 		p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
 		j.came(string(p.Payload))
@@ -381,8 +403,14 @@ func (j *judge) clientSent(e testbroker.Event) {
 	switch e.Header.Type {
 	case packet.DISCONNECT:
 		j.over = true
+	case packet.CONNECT:
+		if p, err := packet.ParseConnect(e.Body); err != nil || p.CleanSession != j.clean {
+			j.failf("CONNECT %+v (%v), want clean session %t", p, err, j.clean)
+		}
 	case packet.SUBSCRIBE:
 		j.asks(e)
+	case packet.UNSUBSCRIBE:
+		j.asksNoMore(e)
 	case packet.PUBLISH:
 		j.clientPublished(e)
 	case packet.PUBREL:
@@ -409,12 +437,15 @@ func (j *judge) clientPublished(e testbroker.Event) {
 	p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
 	payload := string(p.Payload)
 	m := j.sent[payload]
-	if m == nil || m.qos != p.QoS || string(p.Topic) != "out" { // rule 18
+	if m == nil || m.qos != p.QoS || string(p.Topic) != m.topic { // rule 18
 		j.failf("the client sent %q at QoS %d, which nobody published", payload, p.QoS)
 		return
 	}
 	if m.told && m.outcome != nil && errors.Is(m.outcome, ErrNotSent) {
 		j.failf("%s: sent after ErrNotSent", payload)
+	}
+	if m.told && errors.Is(m.outcome, ErrRejected) && m.life == j.life { // a later process may not know it
+		j.failf("%s: sent again after ErrRejected", payload)
 	}
 	if p.QoS == QoS0 {
 		if j.written[payload] { // rule 22
@@ -453,12 +484,19 @@ func (j *judge) brokerGot(e testbroker.Event) {
 	case packet.PUBREL:
 		delete(j.holding, identifierOf(e))
 		return
+	case packet.SUBSCRIBE, packet.UNSUBSCRIBE:
+		j.brokerAsked(e)
+		return
 	case packet.PUBLISH:
 	default:
 		return
 	}
 	p, _ := packet.ParsePublish(e.Header.Flags, e.Body)
 	payload := string(p.Payload)
+	if string(p.Topic) == poison {
+		j.poisoned[e.Connection] = true // it hangs up
+		return
+	}
 	if p.QoS == QoS0 {
 		j.owned[payload]++
 		return
@@ -479,7 +517,8 @@ func (j *judge) brokerGot(e testbroker.Event) {
 	}
 	now := [2]int{j.life, j.epoch}
 	// Rule 19. What is left of the risk: the session was lost, and the CONNACK that said so, or the process that read it.
-	if before := j.takenIn[payload]; j.owned[payload] > 0 && p.QoS == QoS2 && (before[1] == now[1] || j.blind != j.epoch && before[0] == now[0]) {
+	// With clean sessions there is none: each connection loses the session.
+	if before := j.takenIn[payload]; j.owned[payload] > 0 && p.QoS == QoS2 && (j.clean || before[1] == now[1] || j.blind != j.epoch && before[0] == now[0]) {
 		j.failf("%s: QoS 2, taken twice by the broker", payload)
 	}
 	j.owned[payload]++
@@ -502,9 +541,12 @@ func (j *judge) answered(e testbroker.Event) {
 	if (o.qos == QoS1) != (e.Header.Type == packet.PUBACK) {
 		j.failf("%v %d for a message of QoS %d", e.Header.Type, id, o.qos)
 	}
-	if m := j.routed[o.payload]; m != nil && !m.returned { // rules 10 and 21
-		j.failf("%v %d before the handler of %s returned", e.Header.Type, id, o.payload)
-	} else if m != nil {
+	if m := j.routed[o.payload]; m != nil {
+		for _, n := range m.subs {
+			if j.open[n] != "" && !m.returned[n] { // rules 10 and 21
+				j.failf("%v %d before the handler of %d returned for %s", e.Header.Type, id, n, o.payload)
+			}
+		}
 		m.recced = true
 	}
 }
@@ -516,15 +558,17 @@ func (j *judge) end() {
 	for payload, m := range j.sent {
 		j.look(payload, m)
 		switch {
-		case m.qos == 0 || m.forgiven:
+		case m.qos == 0 || m.forgiven || m.topic == poison && !m.waiting && m.delivery.f == nil:
 		case m.crashed:
-			if m.qos == QoS1 && j.owned[payload] == 0 { // rules 15 and 31
-				j.failf("%s: accepted by a process that was killed, and lost", payload)
+			if m.qos == QoS1 && m.topic != poison && j.owned[payload] == 0 { // rules 15 and 31
+				if j.rejectedLater--; j.rejectedLater < 0 {
+					j.failf("%s: accepted by a process that was killed, and lost", payload)
+				}
 			}
 		case m.waiting:
 			j.failf("%s: Publish has not returned", payload)
 		case m.delivery.f == nil && !m.told:
-			if m.qos == QoS1 && j.owned[payload] == 0 { // rule 15: Publish did not wait, the session goes on
+			if m.qos == QoS1 && j.owned[payload] == 0 && !j.suspicious(m) { // rule 15: Publish did not wait, the session goes on
 				j.failf("%s: Publish said that it goes on, and it did not", payload)
 			}
 		case m.delivery.f != nil && !m.told:
@@ -532,11 +576,11 @@ func (j *judge) end() {
 		}
 	}
 	for payload, m := range j.routed { // rule 15, for what comes
-		if m.counted && m.epoch == j.epoch && m.times == 0 {
-			j.failf("%s: never delivered", payload)
+		for _, n := range m.subs {
+			if m.counted && m.epoch == j.epoch && j.open[n] != "" && m.times[n] == 0 {
+				j.failf("%s: never delivered to %d", payload, n)
+			}
 		}
 	}
-	if !j.subscribed {
-		j.failf("the client is not subscribed")
-	}
+	j.endSubscriptions()
 }

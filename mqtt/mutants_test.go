@@ -65,6 +65,17 @@ var sessionMutants = []mutant{
 	{"DUP after the session was lost", "session.go", "		f.written = false // [MQTT-4.3.2-1]", "		// [MQTT-4.3.2-1]"},
 	{"no directory sync", "filestore/rewrite.go", "s.system.syncDir(s.dir)", "error(nil)"},
 	{"no directory sync for a new file", "filestore/load.go", "s.system.syncDir(s.dir)", "error(nil)"},
+	{"UNSUBSCRIBE never", "wish.go", "	return !w.has || w.foreign", "	return true"},
+	{"UNSUBSCRIBE of what another wishes", "subscription.go", "		if len(w.subs) == 0 {\n			w.wanted = false", "		if true {\n			w.wanted = false"},
+	{"Close before UNSUBACK", "subscription.go", "return w.wanted || !w.has && !w.busy, nil", "return true, nil"},
+	{"Close leaves what waits unanswered", "subscription.go", "				c.session.acknowledge(e.arrival) // nobody else will\n", "				_ = e // nobody else will\n"},
+	{"Close keeps the room of what waited", "subscription.go", "		c.routing.bytes -= s.inbox.cost()\n", ""},
+	{"messages to a closed Subscription", "subscription.go", "	c.routing.forget()\n", ""},
+	{"acknowledge when one of two is done", "receive.go", "		a.parts = len(to.subs)\n", "		a.parts = 1\n"},
+	{"clean session never asked for", "client.go", "CleanSession: c.cfg.CleanSession,", "CleanSession: false,"},
+	{"the first suspect is guilty", "session.go", "f.deaths >= s.attempts", "f.deaths >= 1"},
+	{"nobody is guilty", "session.go", "f.deaths >= s.attempts", "false"},
+	{"suspects never alone", "session.go", "		s.probing = s.probing || s.deaths >= 2", "		s.probing = false"},
 	{"may have been sent, forgotten", "journal.go", "		f.written = f.written || f.seq <= s.mark\n", "		f.written = false\n"},
 }
 

@@ -1,0 +1,31 @@
+package mqtt
+
+// poison is the topic on which the broker hangs up.
+const poison = "poison"
+
+// rejectionRules is what judge knows of Config.MaxAttempts.
+type rejectionRules struct {
+	attempts      int             // Config.MaxAttempts
+	dials         uint64          // connections that were begun
+	poisoned      map[uint64]bool // those on which the broker got poison, and so ended them
+	rejectedLater int             // messages, not poison, that a later process said to be rejected
+}
+
+// suspicious reports whether a message may have been rejected: as many connections as that takes can have ended while it
+// was the only one in flight. Where the broker got poison, another one that it hangs up on was in flight too.
+func (j *judge) suspicious(m *outbound) bool {
+	ends := 0
+	for n := max(m.dials, 1); n <= j.dials; n++ {
+		if m.topic == poison || !j.poisoned[n] {
+			ends++
+		}
+	}
+	return j.attempts > 0 && ends >= j.attempts
+}
+
+// resumed says what became of the messages that a process found in its store.
+func (j *judge) resumed(rejected int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.rejectedLater += rejected
+}

@@ -170,6 +170,7 @@ func TestATerminalThatTakesNothingHoldsUpNobody(t *testing.T) {
 			return p.obey(h, body)
 		}), func(p *Process) { p.Stderr = s }, "-m", "x", "-n", "300", "-i", "10ms")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if sent != 301 {
 			t.Errorf("%d messages came while the terminal was stopped, want 301", sent)
 		}

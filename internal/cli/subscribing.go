@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -115,6 +118,7 @@ func (r *subscribing) attach(cfg *mqtt.Config) {
 // run serves the client until it is over.
 func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	defer close(r.gone)
+	defer r.log.endStatus()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	over := make(chan error, 1)
@@ -305,11 +309,37 @@ func (r *subscribing) settled() *failure {
 	}
 	if r.began.IsZero() {
 		r.began = time.Now()
+		r.showProgress()
 		if r.o.wait > 0 {
 			r.wait.Reset(r.o.wait)
 		}
 	}
 	return nil
+}
+
+// showProgress starts a status line if messages go to a file, while a person watches standard error.
+func (r *subscribing) showProgress() {
+	p := r.process
+	traced := r.o.trace.style != "" && r.o.trace.file == ""
+	if !isFile(p.Stdout) || !p.TerminalError || p.Getenv("TERM") == "dumb" || r.o.quiet || traced {
+		return
+	}
+	start := mark{at: r.began}
+	progress := &progress{total: r.o.count, verb: "received", older: start, newer: start}
+	r.log.startStatus(cmp.Or(p.Columns, 80), func() string {
+		progress.note(int(r.printer.count.Load()), 0, 0)
+		return progress.text()
+	})
+}
+
+// isFile reports whether out is a file on a disk, and neither a terminal nor a pipe to a program that may have one.
+func isFile(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 // leave waits for the loops to end, and then, after disconnect, for Run. A signal ends the wait.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -181,24 +182,39 @@ func (w *window) sent() (raw, escapes string) {
 	return string(w.raw), w.escapes
 }
 
-// await waits until a line begins with text, or was overwritten that did.
+// await waits until a line begins with text.
 func (w *window) await(text string) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%q is seen", text), func() bool { return strings.Contains("\n"+w.text(), "\n"+text) })
+}
+
+// awaitSent waits until text was written to the terminal so many times, of which nothing need be left.
+func (w *window) awaitSent(text string, times int) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%q was written %d times", text, times), func() bool {
+		raw, _ := w.sent()
+		return strings.Count(raw, text) >= times
+	})
+}
+
+// until waits until is is true.
+func (w *window) until(what string, is func() bool) {
 	w.t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
 		w.mu.Lock()
 		closed := w.closed
 		w.mu.Unlock()
-		if strings.Contains("\n"+w.text(), "\n"+text) {
+		if is() {
 			return
 		}
 		if closed {
-			w.t.Fatalf("%q is not seen before the end, but:\n%s", text, w.text())
+			w.t.Fatalf("the program has ended before %s; one sees:\n%s", what, w.text())
 		}
 		select {
 		case <-w.changed:
 		case <-deadline:
-			w.t.Fatalf("%q is not seen, but:\n%s", text, w.text())
+			w.t.Fatalf("it is not so that %s, but:\n%s", what, w.text())
 		}
 	}
 }
@@ -286,14 +302,17 @@ func TestColourIsForTerminalsThatShowIt(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		sit  sit
+		args []string
 		want bool
 	}{
-		{"terminal", sit{}, true},
-		{"NO_COLOR", sit{env: []string{"NO_COLOR=1"}}, false},
-		{"dumb terminal", sit{term: "dumb"}, false},
+		{"terminal", sit{}, nil, true},
+		{"NO_COLOR", sit{env: []string{"NO_COLOR=1"}}, nil, false},
+		{"dumb terminal", sit{term: "dumb"}, nil, false},
+		{"--color never", sit{}, []string{"--color", "never"}, false},
+		{"--color always", sit{term: "dumb"}, []string{"--color", "always"}, true},
 	} {
 		b, endpoint, _ := nearby(t)
-		w := open(t, c.sit, "subscriber", "-e", endpoint, "-n", "1")
+		w := open(t, c.sit, "subscriber", append(c.args, "-e", endpoint, "-n", "1")...)
 		w.await("subscribed to test/commands, QoS 1")
 		b.Publish("test/commands", []byte("hello"), packet.QoS1, false)
 		w.exit(ExitDone)
@@ -352,13 +371,15 @@ func TestLinesAreTypedUntilCtrlD(t *testing.T) {
 	}
 }
 
-func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // it accepts, and never acknowledges
+// silent is a server that takes every connection and never acknowledges a message; sent tells of each.
+func silent(t *testing.T) (endpoint string, sent <-chan struct{}) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	sent := make(chan struct{}, 1)
+	t.Cleanup(func() { l.Close() })
+	messages := make(chan struct{}, 1)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -371,10 +392,25 @@ func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
 			b, _ := packet.AppendConnack(nil, &packet.Connack{})
 			conn.Write(b)
 			r.Next()
-			sent <- struct{}{}
+			messages <- struct{}{}
 		}
 	}()
-	w := open(t, sit{}, "publisher", "-e", "mqtt://"+l.Addr().String(), "-m", "x")
+	return "mqtt://" + l.Addr().String(), messages
+}
+
+func TestCtrlCIsExplainedAndWaitsShortly(t *testing.T) {
+	endpoint, sent := silent(t)
+	w := open(t, sit{}, "publisher", "-e", endpoint, "-m", "x")
+	<-sent
+	w.press("\x03")
+	w.exit(ExitInterrupted)
+	w.shows("^Cpublisher: stopping (again to leave at once); waiting for the acknowledgement")
+	w.shows("publisher: 0 of 1 acknowledged, 1 sent but not acknowledged, 0 not sent: interru")
+}
+
+func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
+	endpoint, sent := silent(t)
+	w := open(t, sit{}, "publisher", "-e", endpoint, "-m", "x")
 	<-sent
 	w.press("\x03")
 	w.await("^Cpublisher: stopping (again to leave at once)")
@@ -383,5 +419,98 @@ func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
 	w.exit(ExitInterrupted)
 	if took := time.Since(began); took > drainTime/2 {
 		t.Errorf("it took %v", took)
+	}
+}
+
+func TestAFewMessagesHaveALineEach(t *testing.T) {
+	_, endpoint, _ := nearby(t)
+	w := open(t, sit{}, "publisher", "-e", endpoint, "-m", "x", "-n", "3", "-i", "1ms")
+	w.exit(ExitDone)
+	for n := range 3 {
+		if line := fmt.Sprintf("\n%d/3 test/commands, 1 byte, QoS 1: acknowledged in ", n+1); strings.Count(w.text(), line) != 1 {
+			t.Errorf("%q is not seen once, but:\n%s", line, w.text())
+		}
+	}
+	w.await("3 of 3 acknowledged in ")
+}
+
+func TestManyMessagesShareALineThatFitsTheWindow(t *testing.T) {
+	for _, columns := range []int{40, 200} {
+		_, endpoint, _ := nearby(t)
+		w := open(t, sit{columns: columns}, "publisher", "-e", endpoint, "-m", "x", "-n", "250", "-i", "1ms")
+		w.exit(ExitDone)
+		raw, escapes := w.sent()
+		states := strings.Count(raw, "/250 acknowledged, ")
+		if states < 2 || escapes != "" {
+			t.Errorf("%d columns: %d states of the status line, and escape sequences %q, in %q", columns, states, escapes, raw)
+		}
+		for state := range strings.SplitAfterSeq(raw, "\r") {
+			if n := utf8.RuneCountInString(strings.TrimRight(state, "\r\n")); strings.Contains(state, "/250 ") && n >= columns {
+				t.Errorf("%d columns: a state is %d wide: %q", columns, n, state)
+			}
+		}
+		if seen := w.text(); strings.Contains(seen, "/250") || !strings.Contains(seen, "\n250 of 250 acknowledged in ") {
+			t.Errorf("%d columns: at the end one sees\n%s", columns, seen)
+		}
+	}
+}
+
+func TestTheStatusLineFollowsTheWindow(t *testing.T) {
+	_, endpoint, _ := nearby(t)
+	w := open(t, sit{columns: 80}, "publisher", "-e", endpoint, "-m", "x", "-n", "0", "-i", "1ms")
+	w.awaitSent(" acknowledged, ", 3)
+	resize(t, w.keyboard, 30)
+	before, _ := w.sent()
+	w.awaitSent(" acknowledged, ", strings.Count(before, " acknowledged, ")+3)
+	raw, _ := w.sent()
+	w.press("\x03")
+	states := strings.Split(raw[len(before):], "\r")
+	if last := states[len(states)-2]; utf8.RuneCountInString(last) >= 60 {
+		t.Errorf("in a window of 30 columns it writes %q", last)
+	}
+	w.exit(ExitInterrupted)
+	if !strings.Contains(w.text(), "publisher: stopping (again to leave at once)") {
+		t.Errorf("it shows:\n%s", w.text())
+	}
+}
+
+func TestAPersonSeesHowManyMessagesAreInTheFile(t *testing.T) {
+	b, endpoint, _ := nearby(t)
+	file, err := os.Create(filepath.Join(t.TempDir(), "messages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := open(t, sit{stdout: file}, "subscriber", "-e", endpoint, "-F", "json")
+	w.await("subscribed to test/commands, QoS 1")
+	for range 3 {
+		b.Publish("test/commands", []byte("x"), packet.QoS1, false)
+	}
+	w.await("3 received, ")
+	w.press("\x03")
+	w.exit(ExitDone)
+	if seen := w.text(); strings.Contains(seen, "3 received, ") || !strings.Contains(seen, "\nreceived 3 messages (3 bytes) in ") {
+		t.Errorf("at the end one sees\n%s", seen)
+	}
+	if written, err := os.ReadFile(file.Name()); err != nil || strings.Count(string(written), "\n") != 3 {
+		t.Errorf("%q, %v", written, err)
+	}
+}
+
+func TestAFileOfErrorsHasNoEscapes(t *testing.T) {
+	_, endpoint, _ := nearby(t)
+	file, err := os.Create(filepath.Join(t.TempDir(), "errors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := open(t, sit{stderr: file}, "publisher", "-e", endpoint, "-m", "x", "-n", "100", "-i", "1ms")
+	w.exit(ExitDone)
+	written, err := os.ReadFile(file.Name())
+	if err != nil || !strings.HasPrefix(string(written), "100 of 100 acknowledged in ") || strings.ContainsAny(string(written), "\r\x1b") {
+		t.Errorf("%q, %v", written, err)
+	}
+	if raw, _ := w.sent(); raw != "" {
+		t.Errorf("and on the terminal %q", raw)
 	}
 }

@@ -19,7 +19,7 @@ const maxSearch = 256
 
 // load finds and reads the files.
 func (f CredentialFiles) load(now time.Time) (*Credentials, error) {
-	if f.Dir != "" && (f.CA == "" || f.Certificate == "" || f.Key == "") {
+	if f.Dir != "" && (f.CA == "" || !f.CAOnly && (f.Certificate == "" || f.Key == "")) {
 		if info, err := os.Stat(f.Dir); errors.Is(err, fs.ErrNotExist) {
 			return nil, &CredentialsError{File: f.Dir, Problem: "no such directory", Remedy: "give the one with the certificates", cause: err}
 		} else if err != nil {

@@ -45,8 +45,9 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 	defer trace.close(&code)
 	server, err := c.o.server(target, c.process, c.log)
 	if err != nil {
-		c.log.fail(err.Error())
-		return ExitUsage
+		f := diagnose(err, server)
+		c.log.fail(f.lines...)
+		return f.code
 	}
 	if server.ClientID == "" {
 		server.ClientID = iot.NewClientID(c.o.prefix)

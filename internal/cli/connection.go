@@ -19,6 +19,7 @@ import (
 // connection is the options of publisher and subscriber on where to connect, and as whom.
 type connection struct {
 	way
+	login
 	endpoint, prefix, certDir string
 	clientID, ca, cert, key   string
 	searched                  bool // --cert-dir was given
@@ -72,7 +73,7 @@ func (o *connection) identityOptions() []Option {
 		{Name: "key", Metavar: "FILE", Value: &o.key, Help: "the same for the private key"},
 		{Name: "aws", Value: &o.aws, Help: "the server is AWS IoT Core, or plays it, though its name does not end in .amazonaws.com"},
 		{Name: "alpn", Value: &o.alpn, Help: "offer the protocol x-amzn-mqtt-ca (ALPN) on any port; on port 443 it always is"},
-	}, o.wayOptions())
+	}, o.loginOptions(), o.wayOptions())
 }
 
 func (o *connection) quietOption() Option {
@@ -105,7 +106,10 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 	}
 	o.searched = t.Given("cert-dir")
 	o.proxyGiven = t.Given("proxy")
-	target, err := iot.Config{Endpoint: o.endpoint, Port: o.port}.Server()
+	if err := o.checkLogin(t); err != nil {
+		return iot.Endpoint{}, err
+	}
+	target, err := iot.Config{Endpoint: o.endpoint, Port: o.port, Authorizer: o.custom()}.Server()
 	if err == nil && o.keylog != "" && !target.TLS {
 		err = errors.New("--keylog: mqtt:// has no TLS")
 	}
@@ -120,7 +124,7 @@ func (o *connection) isAWS(target iot.Endpoint) bool { return o.aws || target.AW
 
 // files names the files of key, certificate and CA.
 func (o *connection) files() iot.CredentialFiles {
-	return iot.CredentialFiles{Dir: o.certDir, CA: o.ca, Certificate: o.cert, Key: o.key}
+	return iot.CredentialFiles{Dir: o.certDir, CA: o.ca, Certificate: o.cert, Key: o.key, CAOnly: o.authorizerGiven}
 }
 
 // credentials loads the files. A CA alone is enough for a server that asks for no certificate: with --ca and nothing else,
@@ -172,6 +176,10 @@ func (o *connection) server(target iot.Endpoint, p *Process, log *console) (iot.
 	if o.clientID == "" {
 		c.ClientPrefix = o.prefix
 	}
+	c.Authorizer = o.custom()
+	if err := o.openSecrets(o.timeout); err != nil {
+		return c, err
+	}
 	var err error
 	c.Proxy, err = o.chosenProxy(target, p.Getenv, log)
 	return c, err
@@ -179,6 +187,7 @@ func (o *connection) server(target iot.Endpoint, p *Process, log *console) (iot.
 
 // prepare makes what the options say about the connection part of cfg.
 func (o *connection) prepare(cfg *mqtt.Config) {
+	o.logIn(cfg)
 	cfg.CleanSession = !o.persistent
 	cfg.Timeout = o.timeout
 	if cfg.KeepAlive = o.keepAlive; o.keepAlive == 0 {

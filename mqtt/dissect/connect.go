@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 )
@@ -125,6 +126,7 @@ func (c *cursor) connectPayload(flags byte) bool {
 			return false
 		}
 		p.checkText(name, "3.1.3-11", "")
+		name.Secret = carriesToken(name.Data)
 	}
 	if flags&0x40 != 0 {
 		password, ok := c.prefixed("Password", Binary, "3.1.3.5", "3.1.2-21")
@@ -134,6 +136,13 @@ func (c *cursor) connectPayload(flags byte) bool {
 		password.Secret = true
 	}
 	return true
+}
+
+// carriesToken reports whether a user name has a token in it: that of a custom authorizer of AWS IoT Core stands behind a '?'.
+// What the SDKs of AWS add there to say who they are is none.
+func carriesToken(name []byte) bool {
+	_, query, found := bytes.Cut(name, []byte("?"))
+	return found && !bytes.HasPrefix(query, []byte("SDK="))
 }
 
 // surplus reports bytes behind the last field that the flags announce.

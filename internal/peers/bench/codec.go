@@ -198,46 +198,14 @@ var mochi = contestant{name: "mochi", codec: map[string]func(*job) func(int){
 		return encodeMochi(p.PublishEncode)
 	},
 	"decode PUBLISH": func(j *job) func(int) {
-		b := appendPublish(nil, 1, 7, j.payload())
-		return func(n int) {
-			sum := 0
-			defer func() { runtime.KeepAlive(sum) }()
-			for range n {
-				_, at, _ := cut(b)
-				p := packets.Packet{ProtocolVersion: 4}
-				if err := p.FixedHeader.Decode(b[0]); err != nil {
-					panic(err)
-				}
-				p.FixedHeader.Remaining = len(b) - at
-				if err := p.PublishDecode(b[at:]); err != nil {
-					panic(err)
-				}
-				sum += len(p.Payload)
-			}
-		}
+		return decodeMochi(appendPublish(nil, 1, 7, j.payload()), (*packets.Packet).PublishDecode)
 	},
 	"encode PUBACK": func(*job) func(int) {
 		p := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}, ProtocolVersion: 4, PacketID: 7}
 		return encodeMochi(p.PubackEncode)
 	},
 	"decode PUBACK": func(*job) func(int) {
-		b := []byte{typePuback, 2, 0, 7}
-		return func(n int) {
-			sum := 0
-			defer func() { runtime.KeepAlive(sum) }()
-			for range n {
-				_, at, _ := cut(b)
-				p := packets.Packet{ProtocolVersion: 4}
-				if err := p.FixedHeader.Decode(b[0]); err != nil {
-					panic(err)
-				}
-				p.FixedHeader.Remaining = len(b) - at
-				if err := p.PubackDecode(b[at:]); err != nil {
-					panic(err)
-				}
-				sum += int(p.PacketID)
-			}
-		}
+		return decodeMochi([]byte{typePuback, 2, 0, 7}, (*packets.Packet).PubackDecode)
 	},
 	"encode SUBSCRIBE": func(*job) func(int) {
 		p := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, ProtocolVersion: 4, PacketID: 7}
@@ -256,6 +224,26 @@ func encodeMochi(encode func(*bytes.Buffer) error) func(int) {
 			if err := encode(&b); err != nil {
 				panic(err)
 			}
+		}
+	}
+}
+
+func decodeMochi(b []byte, decode func(*packets.Packet, []byte) error) func(int) {
+	var p packets.Packet // on the heap, once
+	return func(n int) {
+		sum := 0
+		defer func() { runtime.KeepAlive(sum) }()
+		for range n {
+			_, at, _ := cut(b)
+			p = packets.Packet{ProtocolVersion: 4}
+			if err := p.FixedHeader.Decode(b[0]); err != nil {
+				panic(err)
+			}
+			p.FixedHeader.Remaining = len(b) - at
+			if err := decode(&p, b[at:]); err != nil {
+				panic(err)
+			}
+			sum += len(p.Payload) + int(p.PacketID)
 		}
 	}
 }

@@ -3,39 +3,21 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"os"
-	"strconv"
 
 	mqtt "github.com/at-wat/mqtt-go"
+
+	"iotwire/internal/peers/bench/programs/errand"
 )
 
 func main() {
-	address, dir := os.Args[1], os.Args[2]
-	n, err := strconv.Atoi(os.Args[3])
-	check(err)
-	certificate, err := tls.LoadX509KeyPair(dir+"/cert.pem", dir+"/private.key")
-	check(err)
-	ca, err := os.ReadFile(dir + "/AmazonRootCA1.pem")
-	check(err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
+	e := errand.Given()
 	ctx := context.Background()
-	client, err := mqtt.DialContext(ctx, "mqtts://"+address,
-		mqtt.WithTLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: roots, ServerName: "localhost"}))
-	check(err)
+	client, err := mqtt.DialContext(ctx, "mqtts://"+e.Address, mqtt.WithTLSConfig(e.TLS))
+	errand.Check(err)
 	_, err = client.Connect(ctx, "demo", mqtt.WithCleanSession(true))
-	check(err)
-	for range n {
-		check(client.Publish(ctx, &mqtt.Message{Topic: "a", QoS: mqtt.QoS1, Payload: []byte("message")}))
+	errand.Check(err)
+	for range e.Messages {
+		errand.Check(client.Publish(ctx, &mqtt.Message{Topic: "a", QoS: mqtt.QoS1, Payload: []byte("message")}))
 	}
-	check(client.Disconnect(ctx))
-}
-
-func check(err error) {
-	if err != nil {
-		os.Stderr.WriteString(err.Error() + "\n")
-		os.Exit(1)
-	}
+	errand.Check(client.Disconnect(ctx))
 }

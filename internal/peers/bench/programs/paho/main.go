@@ -2,28 +2,16 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"os"
-	"strconv"
-
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"iotwire/internal/peers/bench/programs/errand"
 )
 
 func main() {
-	address, dir := os.Args[1], os.Args[2]
-	n, err := strconv.Atoi(os.Args[3])
-	check(err)
-	certificate, err := tls.LoadX509KeyPair(dir+"/cert.pem", dir+"/private.key")
-	check(err)
-	ca, err := os.ReadFile(dir + "/AmazonRootCA1.pem")
-	check(err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + address).SetClientID("demo").
-		SetTLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: roots, ServerName: "localhost"}))
+	e := errand.Given()
+	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + e.Address).SetClientID("demo").SetTLSConfig(e.TLS))
 	wait(client.Connect())
-	for range n {
+	for range e.Messages {
 		wait(client.Publish("a", 1, false, "message"))
 	}
 	client.Disconnect(0)
@@ -31,12 +19,5 @@ func main() {
 
 func wait(t mqtt.Token) {
 	t.Wait()
-	check(t.Error())
-}
-
-func check(err error) {
-	if err != nil {
-		os.Stderr.WriteString(err.Error() + "\n")
-		os.Exit(1)
-	}
+	errand.Check(t.Error())
 }

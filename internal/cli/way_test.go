@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -15,6 +16,7 @@ import (
 // added to asked.
 func proxied(asked *[]string, answer string) dial {
 	server := script((*peer).obey)
+	var mu sync.Mutex // guards asked
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		client, proxy := testbroker.Pipe()
 		behind, err := server(ctx, network, address)
@@ -26,7 +28,9 @@ func proxied(asked *[]string, answer string) dial {
 			defer behind.Close()
 			b := make([]byte, 1000)
 			n, _ := proxy.Read(b)
+			mu.Lock()
 			*asked = append(*asked, address+" "+string(b[:n]))
+			mu.Unlock()
 			if _, err := io.WriteString(proxy, answer); err != nil || !strings.Contains(answer, " 200 ") {
 				_, _ = proxy.Read(b)
 				return

@@ -102,10 +102,12 @@ func ExampleRequests() {
 		fmt.Println(err)
 		return
 	}
+	fmt.Println(s.Requests.Len(), "topic filters")
 	for filter, qos := range s.Requests.All() {
 		fmt.Printf("%s at QoS %d\n", filter, qos)
 	}
 	// Output:
+	// 2 topic filters
 	// sensors/+/temperature at QoS 1
 	// alarms/# at QoS 2
 }

@@ -9,6 +9,22 @@ type rejectionRules struct {
 	dials         uint64          // connections that were begun
 	poisoned      map[uint64]bool // those on which the broker got poison, and so ended them
 	rejectedLater int             // messages, not poison, that a later process said to be rejected
+	most          int             // how many connections poison may end in all, once all faults are over
+}
+
+// healed says that all faults are over, and how many poisonous messages are left. Each ends two connections, after which
+// messages go one at a time, and then as many as it may.
+func (j *judge) healed(left int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.most = len(j.poisoned) + left*(2+j.attempts)
+}
+
+// endRejections judges that poison was given up in time.
+func (j *judge) endRejections() {
+	if n := len(j.poisoned); n > j.most {
+		j.failf("poison has ended %d connections, want at most %d", n, j.most)
+	}
 }
 
 // suspicious reports whether a message may have been rejected: as many connections as that takes can have ended while it

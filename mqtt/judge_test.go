@@ -583,4 +583,5 @@ func (j *judge) end() {
 		}
 	}
 	j.endSubscriptions()
+	j.endRejections()
 }

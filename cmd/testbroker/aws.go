@@ -19,6 +19,7 @@ type awsOptions struct {
 	aws                            bool
 	tlsPort, alpnPort              int
 	dir, log, logLevel, qos2       string
+	authorizers                    string
 	noSNI, rejectInHandshake       bool
 	explain, subackOnDeny, strict  bool
 	connectInterval, sessionExpiry time.Duration
@@ -45,6 +46,8 @@ func (o *awsOptions) table() *cli.Table {
 					Help: "serve mutual TLS as on port 443, with ALPN x-amzn-mqtt-ca only; 0 is any free port"},
 				{Name: "dir", Metavar: "DIR", Value: &o.dir,
 					Help: "the registry of things, see below; an empty one is filled with one thing"},
+				{Name: "authorizers", Metavar: "FILE", Value: &o.authorizers,
+					Help: "custom authorizers, see below; clients reach them at --alpn-port with ALPN mqtt, without a certificate"},
 				{Name: "log", Metavar: "FILE", Value: &o.log,
 					Help: "where the log lines go; they are added to the file. Without it: standard error"},
 				{Name: "log-level", Metavar: "LEVEL", Value: &o.logLevel, Default: "info", Choices: []string{"info", "error", "none"},
@@ -70,7 +73,7 @@ func (o *awsOptions) table() *cli.Table {
 				{Name: "redeliver", Metavar: "TIME", Value: &o.redeliver, Default: "30",
 					Help: "send a QoS 1 message again that a client has not acknowledged for this long; 0: never"},
 			}},
-			{Title: "To see what travels", Options: o.trace.Options()},
+			{Title: "To see what travels", Options: append(o.trace.Options(), o.trace.ColorOption())},
 		},
 		Notes: []string{
 			"DIR is a thing's folder, and so is each folder in it that has a certificate: cert.pem is the certificate, " +
@@ -88,7 +91,11 @@ func (o *awsOptions) table() *cli.Table {
 				"(here the connection is closed); how long AWS waits before it sends a message again; whether an empty client identifier is taken (here not); how much a client may do in a burst " +
 				"(here a second's worth); how often a client may connect (1 or 10 seconds). The numbers are those that the developer " +
 				"guide of 2019 to 2026 and the SDKs of 2026 name.",
-			"Not here: MQTT 5, WebSocket, custom authorizers, rules, shadows, jobs and other services (their topics carry " +
+			"The authorizers' FILE says what AWS checks, and what their functions answer to whom: {\"gate\": {\"status\": \"ACTIVE\", \"default\": true, " +
+				"\"tokenKey\": \"token\", \"publicKey\": \"gate.pem\", \"answers\": [{\"userName\": \"ann\", \"password\": \"secret\", \"token\": \"abc\", " +
+				"\"principalId\": \"ann1\", \"policyDocuments\": [...], \"disconnectAfterInSeconds\": 3600, \"refreshAfterInSeconds\": 300}]}}. " +
+				"What an answer does not name may be anything; if none fits, the client is refused. With publicKey the token has to be signed (RSA, SHA-256).",
+			"Not here: MQTT 5, WebSocket, rules, shadows, jobs and other services (their topics carry " +
 				"messages between clients, and nobody answers), thing groups, and the limits of a whole account.",
 			"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
 		},
@@ -114,6 +121,8 @@ func runAWS(p *cli.Process) cli.ExitCode {
 	switch {
 	case !t.Given("tls-port") && !t.Given("alpn-port"):
 		return t.Mistake(p, "give a port: --tls-port PORT, or --alpn-port PORT, or both")
+	case o.authorizers != "" && !t.Given("alpn-port"):
+		return t.Mistake(p, "--authorizers needs --alpn-port: AWS asks them on port 443 only")
 	case o.dir == "":
 		return t.Mistake(p, "--dir is missing, the directory of the registry, which may be empty")
 	}
@@ -187,6 +196,7 @@ func runAWS(p *cli.Process) cli.ExitCode {
 func (o *awsOptions) config(w *aws.LogWriter) aws.Config {
 	config := aws.Config{
 		Dir:               o.dir,
+		Authorizers:       o.authorizers,
 		NoServerName:      o.noSNI,
 		RejectInHandshake: o.rejectInHandshake,
 		Explain:           o.explain,

@@ -58,4 +58,6 @@ const (
 	duplicateID     = "DUPLICATE_CLIENTID"
 	keepAliveRanOut = "MQTT_KEEP_ALIVE_TIMEOUT"
 	serverInitiated = "SERVER_INITIATED_DISCONNECT"
+
+	authorizationOver = "CUSTOMAUTH_TTL_EXPIRATION"
 )

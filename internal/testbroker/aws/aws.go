@@ -8,6 +8,7 @@
 //	fill.go       an empty directory becomes a registry with one thing
 //	handshake.go  the server's side of TLS: server name, ALPN, certificate
 //	connect.go    CONNECT: certificate, limits, policy
+//	authorizer.go custom authorizers, which do without a certificate; authorizerfile.go reads their file
 //	client.go     a connected client: PUBLISH, SUBSCRIBE and what is delivered to it
 //	access.go     what the policies say, and the log line about it
 //	limits.go     the numbers, and what they are about
@@ -47,6 +48,34 @@
 // the next operation is decided by the new policies; a connection whose certificate is no longer ACTIVE or no longer
 // there, or whose CONNECT the new policies do not allow, is closed. A file with a mistake counts as not saved, as AWS
 // would not store it: the log says what is wrong, and what was read before stays.
+//
+// # Custom authorizers
+//
+// Config.Authorizers names a file with custom authorizers: what AWS itself checks before it asks one, and what its function
+// then answers. A client reaches them on the port that stands for 443 with the protocol mqtt (ALPN), without a
+// certificate; its user name has the name of the authorizer, the token and its signature behind a '?'. All of this but
+// answers is optional:
+//
+//	{
+//	  "gate": {                             the name
+//	    "status": "ACTIVE",                 or INACTIVE
+//	    "default": true,                    asked where the user name has no x-amz-customauthorizer-name
+//	    "tokenKey": "token",                where the token stands in the user name: token=TOKEN
+//	    "publicKey": "gate.pem",            then the token has to be signed; the file's name from this one's folder
+//	    "answers": [{
+//	      "userName": "ann",                for whom it is: what is left out may be anything. The first that fits counts;
+//	      "password": "secret",             if none does, the function has answered isAuthenticated false
+//	      "token": "abc",
+//	      "principalId": "ann1",            1 to 128 letters and digits
+//	      "policyDocuments": [{"Version": "2012-10-17", "Statement": []}],
+//	      "disconnectAfterInSeconds": 3600, 300 to 86 400, which it is if it is left out
+//	      "refreshAfterInSeconds": 300      likewise
+//	    }]
+//	  }
+//	}
+//
+// The file is read again when it has changed, as the registry is. What it then says counts for new connections, and for
+// the others when it is time to refresh.
 package aws
 
 import (
@@ -100,6 +129,9 @@ type Config struct {
 	// 0, until that has gone on for an hour. AWS does not say its own; here it is 30 seconds. Negative: never.
 	RedeliverAfter time.Duration
 
+	// Authorizers is a file with custom authorizers, or empty: see the package's documentation.
+	Authorizers string
+
 	// Log is told what AWS writes to CloudWatch. It may be called by several goroutines at a time, also while the broker
 	// is locked: it must be quick, and must not call the broker. See [LogWriter].
 	Log func(Entry)
@@ -115,12 +147,13 @@ type Core struct {
 	// Certificates are those of the registry's own directory. They belong to the Core.
 	Certificates *testbroker.Certificates
 
-	config   Config
-	registry *registry
-	server   tls.Certificate
-	stop     func() // ends watch
-	ended    <-chan struct{}
-	stopped  sync.WaitGroup
+	config      Config
+	registry    *registry
+	authorizers *authorizers // nil without
+	server      tls.Certificate
+	stop        func() // ends watch
+	ended       <-chan struct{}
+	stopped     sync.WaitGroup
 
 	mu      sync.Mutex // taken after the broker's
 	live    map[*client]struct{}
@@ -158,6 +191,11 @@ func New(config Config) (*Core, error) {
 	}
 	if c.registry, err = openRegistry(config.Dir); err != nil {
 		return nil, err
+	}
+	if config.Authorizers != "" {
+		if c.authorizers, err = openAuthorizers(config.Authorizers); err != nil {
+			return nil, err
+		}
 	}
 	c.Broker = testbroker.New(c.brokerConfig())
 	c.stopped.Go(c.watch)

@@ -27,6 +27,8 @@ type client struct {
 	willTopic  string   // empty without a will
 	willRetain bool
 
+	authorization *authorization // nil with a certificate
+
 	connection *testbroker.Guard
 	inbound    bucket // PUBLISH packets from it
 	outbound   bucket // and to it

@@ -13,9 +13,16 @@ import (
 	"iotwire/mqtt/packet"
 )
 
-// guard decides on a CONNECT: first the certificate, then the limits, then the policies.
+// guard decides on a CONNECT: first the certificate or the authorizer, then the limits, then the policies.
 func (c *Core) guard(a testbroker.Arrival) (*testbroker.Guard, error) {
 	k := newClient(c, a)
+	if a.TLS != nil && a.TLS.NegotiatedProtocol == alpnAuthorizer {
+		c.refresh()
+		if err := k.authorize(a.Connect); err != nil {
+			return nil, k.refuse(k.entry("Connect").fail(reasonAuthorization, err.Error()))
+		}
+		return k.admit(a)
+	}
 	if a.TLS == nil || len(a.TLS.PeerCertificates) == 0 {
 		return nil, k.refuse(k.entry("Connect").fail(reasonAuthorization, "the connection has no client certificate"))
 	}
@@ -26,6 +33,12 @@ func (c *Core) guard(a testbroker.Arrival) (*testbroker.Guard, error) {
 		return nil, k.refuse(k.entry("Connect").fail(reasonAuthorization, err.Error()))
 	}
 	k.place(d)
+	return k.admit(a)
+}
+
+// admit lets a client in whose certificate or authorizer is known, if the limits and the policies do.
+func (k *client) admit(a testbroker.Arrival) (*testbroker.Guard, error) {
+	c := k.core
 	if err := k.checkConnect(a.Connect); err != nil {
 		return nil, k.refuse(k.entry("Connect").fail(reasonClient, err.Error()))
 	}

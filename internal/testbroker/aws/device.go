@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -190,23 +188,8 @@ func parseCertificate(name string, text []byte) (*x509.Certificate, error) {
 
 // parse reads thing.json. What it does not say stays as it is.
 func (t *thing) parse(name string, text []byte) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(t)
-	if err == nil {
-		if _, rest := decoder.Token(); !errors.Is(rest, io.EOF) {
-			err = errors.New("there is more behind the object")
-		}
-	}
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("%s:%d: %w", name, lineOf(text, syntax.Offset), err)
-	case errors.As(err, &kind):
-		return fmt.Errorf("%s:%d: %q is a %s, want a %v", name, lineOf(text, kind.Offset), kind.Field, kind.Value, kind.Type.Kind())
-	case err != nil:
-		return fmt.Errorf("%s: %s: thing.json has status, thing, type, attributes and exclusive", name, strings.TrimPrefix(err.Error(), "json: "))
+	if err := decodeStrictly(name, text, t, "thing.json has status, thing, type, attributes and exclusive"); err != nil {
+		return err
 	}
 	switch t.Status {
 	case active, inactive, revoked:
@@ -226,7 +209,9 @@ func (d *device) context(clientID, serverName, sourceIP string) policy.Context {
 		"aws:SecureTransport":             {"true"},
 		"iot:Connection.Thing.IsAttached": {"false"},
 	}
-	c.SetCertificate(d.certificate)
+	if d.certificate != nil { // an authorizer does without
+		c.SetCertificate(d.certificate)
+	}
 	for key, value := range map[string]string{"iot:ClientId": clientID, "iot:DomainName": serverName, "aws:SourceIp": sourceIP} {
 		if value != "" {
 			c[key] = []string{value}

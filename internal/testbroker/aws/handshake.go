@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // alpn is the application protocol that AWS wants for MQTT with a client certificate on port 443.
@@ -47,15 +48,25 @@ func (c *Core) TLS() *tls.Config {
 	return config
 }
 
-// TLSWithALPN is TLS for the port that stands for 443, where AWS tells protocols apart by ALPN.
+// TLSWithALPN is TLS for the port that stands for 443, where AWS tells protocols apart by ALPN. With Config.Authorizers the
+// protocol mqtt is one of them, for which no client certificate is asked.
 func (c *Core) TLSWithALPN() *tls.Config {
 	config := c.TLS()
 	config.NextProtos = []string{alpn} // crypto/tls refuses any other one
+	withoutCertificate := config.Clone()
+	withoutCertificate.NextProtos = []string{alpnAuthorizer}
+	withoutCertificate.ClientAuth, withoutCertificate.VerifyPeerCertificate = tls.NoClientCert, nil
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if len(hello.SupportedProtos) == 0 {
 			return nil, alert(hello, alertNoApplicationProtocol, fmt.Errorf("the client asks for no application protocol: this port needs ALPN %s", alpn))
 		}
-		return nil, c.checkServerName(hello)
+		if err := c.checkServerName(hello); err != nil {
+			return nil, err
+		}
+		if c.authorizers != nil && slices.Contains(hello.SupportedProtos, alpnAuthorizer) && !slices.Contains(hello.SupportedProtos, alpn) {
+			return withoutCertificate, nil
+		}
+		return nil, nil
 	}
 	return config
 }

@@ -40,6 +40,7 @@ const (
 	reasonAuthorization = "AUTHORIZATION_FAILURE"
 	reasonClient        = "CLIENT_ERROR"
 	reasonThrottled     = "THROTTLED"
+	reasonExpired       = "CUSTOMAUTH_TTL_EXPIRATION"
 )
 
 // String returns the line, without an end of line.

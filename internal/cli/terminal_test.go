@@ -353,6 +353,22 @@ func TestRawIsRawOnATerminalToo(t *testing.T) {
 	}
 }
 
+func TestAPersonSeesTheServerGoAndComeBack(t *testing.T) {
+	b, endpoint, _ := nearby(t)
+	w := open(t, sit{columns: 120}, "subscriber", "-e", endpoint, "--client-id", "me", "-n", "1")
+	w.await("subscribed to test/commands, QoS 1")
+	b.Drop("me", testbroker.FIN)
+	w.await("subscriber: connection lost: the server closed it; reconnecting in ")
+	w.await("subscriber: reconnected in ")
+	w.until("it has subscribed again", func() bool { return strings.Count(w.text(), "\nsubscribed to test/commands, QoS 1") == 2 })
+	b.Publish("test/commands", []byte("after"), packet.QoS1, false)
+	w.exit(ExitDone)
+	w.shows("after")
+	if !strings.HasSuffix(w.text(), ", 1 reconnect\n") {
+		t.Errorf("at the end one sees\n%s", w.text())
+	}
+}
+
 func TestLinesAreTypedUntilCtrlD(t *testing.T) {
 	_, endpoint, ends := nearby(t)
 	for _, args := range [][]string{{"-l"}, {"-f", "-"}} {
@@ -452,6 +468,16 @@ func TestManyMessagesShareALineThatFitsTheWindow(t *testing.T) {
 		if seen := w.text(); strings.Contains(seen, "/250") || !strings.Contains(seen, "\n250 of 250 acknowledged in ") {
 			t.Errorf("%d columns: at the end one sees\n%s", columns, seen)
 		}
+	}
+}
+
+func TestADumbTerminalGetsLinesAlone(t *testing.T) {
+	_, endpoint, _ := nearby(t)
+	w := open(t, sit{term: "dumb"}, "publisher", "-e", endpoint, "-m", "x", "-n", "30", "-i", "1ms")
+	w.exit(ExitDone)
+	raw, escapes := w.sent()
+	if escapes != "" || strings.Contains(strings.ReplaceAll(raw, "\r\n", "\n"), "\r") || strings.Count(raw, ": acknowledged in ") != 30 {
+		t.Errorf("it wrote %q", raw)
 	}
 }
 

@@ -177,7 +177,8 @@ func (j *judge) crashed(durable bool) {
 		j.look(payload, m)
 		if !m.told {
 			m.crashed = true
-			m.forgiven = m.forgiven || !durable || m.qos == 0 || m.waiting
+			unheard := m.delivery.f == nil && j.suspicious(m) // it may have been rejected when Publish no longer waited
+			m.forgiven = m.forgiven || !durable || m.qos == 0 || m.waiting || unheard
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (o *options) table() *cli.Table {
 				Help: "lose the first packet with this name, such as PUBREC, and its connection; needs -p"},
 			{Name: "aws", Value: &o.aws,
 				Help: "the rules of AWS IoT Core, with options of its own: testbroker --aws --help"},
-		}}, {Title: "To see what travels", Options: o.trace.Options()}},
+		}}, {Title: "To see what travels", Options: append(o.trace.Options(), o.trace.ColorOption())}},
 		Notes: []string{"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",
 			"testbroker eval decides about one request by AWS IoT policies, without a broker: testbroker eval --help.",
 			"testbroker advisor runs a program through the test cases of AWS IoT Device Advisor: testbroker advisor --help."},

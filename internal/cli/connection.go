@@ -76,12 +76,17 @@ func (o *connection) identityOptions() []Option {
 	}, o.loginOptions(), o.wayOptions())
 }
 
-func (o *connection) quietOption() Option {
-	return Option{Name: "quiet", Value: &o.quiet, Help: "errors only"}
-}
-
-func (o *connection) verboseOption() Option {
-	return Option{Letter: "v", Name: "verbose", Value: &o.verbose, Help: "one line for each packet on stderr"}
+// outputOptions are the rows on how much is said, and how.
+func (o *connection) outputOptions() []Option {
+	options := []Option{
+		{Letter: "v", Name: "verbose", Value: &o.verbose, Help: "one line for each packet on stderr"},
+		{Name: "quiet", Value: &o.quiet, Help: "errors only"},
+		o.trace.ColorOption(),
+	}
+	if !tracing {
+		options = options[1:]
+	}
+	return options
 }
 
 // target checks the options that say where to connect.
@@ -140,6 +145,9 @@ func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) 
 // config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
 // [iot.ErrCredentials].
 func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt.Config, iot.Config, error) {
+	if err := o.awaitClock(p, log); err != nil {
+		return mqtt.Config{}, iot.Config{}, err
+	}
 	c, err := o.server(target, p, log)
 	if err != nil {
 		return mqtt.Config{}, c, err

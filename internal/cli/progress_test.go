@@ -133,9 +133,10 @@ func TestNoStatusLineWhereItIsNoUse(t *testing.T) {
 		"dumb terminal": func(p *Process) {
 			p.Getenv = func(name string) string { return map[string]string{"TERM": "dumb"}[name] }
 		},
-		"quiet":  func(p *Process) { p.Args = append(p.Args, "--quiet") },
-		"trace":  func(p *Process) { p.Args = append(p.Args, "-v") },
-		"no tty": func(p *Process) { p.TerminalError = false },
+		"quiet":   func(p *Process) { p.Args = append(p.Args, "--quiet") },
+		"dry run": func(p *Process) { p.Args = append(p.Args, "--dry-run") },
+		"trace":   func(p *Process) { p.Args = append(p.Args, "-v") },
+		"no tty":  func(p *Process) { p.TerminalError = false },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := run(t, Publisher, script((*peer).obey), change, "-m", "x", "-n", "100")

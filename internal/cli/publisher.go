@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"iotwire/iot"
@@ -18,7 +20,7 @@ type publisherOptions struct {
 	lines, empty, retain bool
 	count, inflight      int
 	interval             time.Duration
-	json                 bool
+	json, dryRun         bool
 }
 
 func (o *publisherOptions) table() *Table {
@@ -30,7 +32,8 @@ func (o *publisherOptions) table() *Table {
 			`publisher -e x-ats.iot.eu-west-1.amazonaws.com -C certs -m '{"message":"hi"}'`,
 			`publisher -e ... -C certs -t test/commands -n 5 -i 500ms -m hello`,
 			`sensor | publisher -e ... -C certs -t site/7/temp -l    one message a line`,
-			`publisher -e mqtt://127.0.0.1 -m hi                     local broker, no TLS`,
+			`publisher -e mqtt://127.0.0.1 -m hi --trace     local broker, bytes explained`,
+			`publisher --dry-run -m hi --trace               the same with no network`,
 		},
 		Groups: []Group{
 			{"Main options", []Option{
@@ -58,13 +61,13 @@ func (o *publisherOptions) table() *Table {
 				o.timeoutOption(),
 			}},
 			{"Connection", append([]Option{o.keepAliveOption()}, o.identityOptions()...)},
-			{"When it does not work", []Option{o.checkOption("sends the message of -m, -f or -z once, or none")}},
-			{"Output", []Option{
+			{"Learning and debugging (for stored bytes see dissect --help)", slices.Concat(
+				o.trace.Options(), o.recordingOptions(), o.dryRunOptions(),
+				[]Option{o.checkOption("sends the message of -m, -f or -z once, or none")},
+			)},
+			{"Output", append([]Option{
 				{Name: "json", Value: &o.json, Help: "one JSON object for each message on stdout"},
-				o.verboseOption(),
-				o.quietOption(),
-			}},
-			{"To see what travels", append(o.trace.Options(), o.recordingOptions()...)},
+			}, o.outputOptions()...)},
 		},
 		OneOf: []string{"message", "file", "lines", "empty"},
 		Notes: []string{
@@ -75,6 +78,9 @@ func (o *publisherOptions) table() *Table {
 		},
 	}
 }
+
+// traced reports whether packets are shown on standard error.
+func (o *publisherOptions) traced() bool { return o.trace.style != "" && o.trace.file == "" }
 
 // Publisher is the program publisher. It returns when all is done, or when a signal ends it.
 func Publisher(p *Process) (code ExitCode) {
@@ -87,8 +93,7 @@ func Publisher(p *Process) (code ExitCode) {
 	if err != nil {
 		return table.Mistake(p, "%w", err)
 	}
-	traced := o.trace.style != "" && o.trace.file == "" // on standard error
-	log := &console{program: table.Program, quiet: o.quiet, terse: !p.TerminalError && !traced, out: p.Stderr}
+	log := &console{program: table.Program, quiet: o.quiet, terse: !p.TerminalError && !o.traced(), out: p.Stderr}
 	if o.connection.check {
 		return o.checkup(table, p, log, target)
 	}
@@ -98,6 +103,9 @@ func Publisher(p *Process) (code ExitCode) {
 	}
 	if err := o.checkMessage(target, messages); err != nil {
 		return table.Mistake(p, "%w", err)
+	}
+	if o.dryRun && tracing {
+		return o.rehearse(table, p, log, target, messages)
 	}
 	cfg, server, err := o.config(target, p, log)
 	if err != nil {
@@ -113,17 +121,8 @@ func Publisher(p *Process) (code ExitCode) {
 	}
 	defer trace.close(&code)
 	trace.attach(&cfg)
-	r := &publishing{
-		o:        &o,
-		process:  p,
-		log:      log,
-		watch:    w,
-		server:   server,
-		accepted: make(chan struct{}),
-		results:  make(chan result),
-		tally:    tally{total: messages.total, qos: o.qos},
-		status:   p.TerminalError && p.Getenv("TERM") != "dumb" && !o.quiet && !traced,
-	}
+	r := newPublishing(&o, p, log, messages)
+	r.watch, r.server = w, server
 	retry := cfg.Retry
 	cfg.Retry = func(err error) bool {
 		// A server that ends the first connection before it is of any use will do so again.
@@ -143,6 +142,15 @@ func Publisher(p *Process) (code ExitCode) {
 
 // check finds the mistakes that need no file and no network.
 func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
+	if o.dryRun {
+		for _, name := range []string{"check", "json", "store", "page", "pcap", "keylog", "authorizer", "token-key"} {
+			if t.Given(name) {
+				return iot.Endpoint{}, fmt.Errorf("--dry-run and --%s exclude each other: it opens no connection, and keeps nothing", name)
+			}
+		}
+		o.endpoint = cmp.Or(o.endpoint, "mqtt://localhost")
+		o.verbose = o.verbose || o.trace.file == ""
+	}
 	target, err := o.target(t)
 	if err != nil {
 		return target, err
@@ -155,6 +163,9 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 	}
 	if o.lines && !t.Given("interval") {
 		o.interval = 0
+	}
+	if o.dryRun && o.count == 0 && !o.lines {
+		o.count = 1 // the others are like it
 	}
 	return target, o.checkMessage(target, source{})
 }

@@ -64,6 +64,19 @@ type result struct {
 	err     error
 }
 
+// newPublishing returns a run that needs a client, and what goes with it.
+func newPublishing(o *publisherOptions, p *Process, log *console, messages source) *publishing {
+	return &publishing{
+		o:        o,
+		process:  p,
+		log:      log,
+		accepted: make(chan struct{}),
+		results:  make(chan result),
+		tally:    tally{total: messages.total, qos: o.qos},
+		status:   p.TerminalError && p.Getenv("TERM") != "dumb" && !log.quiet && !o.traced(),
+	}
+}
+
 func (r *publishing) run(messages source) ExitCode {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

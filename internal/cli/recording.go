@@ -12,6 +12,9 @@ import (
 )
 
 func (o *connection) recordingOptions() []Option {
+	if !tracing {
+		return nil
+	}
 	return []Option{
 		{Name: "page", Metavar: "FILE", Value: &o.page, Help: "write the illustrated connection, one HTML file"},
 		{Name: "pcap", Metavar: "FILE", Value: &o.pcap, Help: "write the packets, without TLS, for Wireshark"},

@@ -67,7 +67,7 @@ func (o *subscriberOptions) table() *Table {
 				o.timeoutOption(),
 			}, o.identityOptions()...)},
 			{"When it does not work", []Option{o.checkOption("subscribes, and takes no message")}},
-			{"Output", []Option{o.verboseOption(), o.quietOption()}},
+			{"Output", o.outputOptions()},
 			{"To see what travels", append(o.trace.Options(), o.recordingOptions()...)},
 		},
 		OneOf: []string{"format", "json"},

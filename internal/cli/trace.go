@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +25,9 @@ type TraceOptions struct {
 
 // Options returns the rows of the option table.
 func (o *TraceOptions) Options() []Option {
+	if !tracing {
+		return nil
+	}
 	return []Option{
 		{Name: "trace", Metavar: "STYLE", Value: &o.style, Optional: "full", Choices: []string{"brief", "full", "why", "hex"},
 			Help: "show each packet on stderr: brief, full, why, or hex for dissect"},
@@ -34,10 +38,14 @@ func (o *TraceOptions) Options() []Option {
 			Help: "shorten payloads that are longer"},
 		{Name: "width", Metavar: "N", Value: &o.width, Min: "80", Max: "500",
 			Help: "columns; $COLUMNS, or 80 to 100 by the terminal"},
-		{Name: "color", Metavar: "auto|always|never", Value: &o.color, Default: "auto", Choices: Colors,
-			Help: "NO_COLOR and TERM=dumb are honoured"},
 		{Name: "show-secrets", Value: &o.secrets, Help: "do not hide passwords in it"},
 	}
+}
+
+// ColorOption returns another row, which has its place among those on the output.
+func (o *TraceOptions) ColorOption() Option {
+	return Option{Name: "color", Metavar: "auto|always|never", Value: &o.color, Default: "auto", Choices: Colors,
+		Help: "(NO_COLOR and TERM=dumb are honoured)"}
 }
 
 // shown reports whether there is to be a trace.
@@ -66,6 +74,7 @@ type tracer struct {
 	*recording
 	mu          sync.Mutex
 	shown       bool // printed, and not only recorded
+	sentOnly    bool // what the server sends is neither
 	layout      dissect.Layout
 	out         io.Writer // nil: the console
 	file        *os.File
@@ -77,6 +86,9 @@ type tracer struct {
 func (o *connection) openTrace(p *Process, log *console, server string) (*tracer, error) {
 	if !o.trace.shown() && o.page == "" && o.pcap == "" {
 		return nil, nil
+	}
+	if !tracing {
+		return nil, errors.New("this program was built without traces: build it without -tags notrace")
 	}
 	r, err := o.openRecording(p, log, server)
 	if err != nil {
@@ -99,13 +111,16 @@ func (t *tracer) open(o *TraceOptions, p *Process) (err error) {
 // close writes the page, and closes the files. If one could not be written, a code that says that all was done says so no
 // longer.
 func (t *tracer) close(code *ExitCode) {
-	if t == nil {
+	if t == nil || !tracing {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.file != nil {
 		t.file.Close()
+	}
+	if t.page != nil && *code != ExitDone {
+		t.page.Failure = t.log.failed
 	}
 	if err := t.recording.close(); err != nil {
 		t.log.fail(err.Error())
@@ -117,7 +132,7 @@ func (t *tracer) close(code *ExitCode) {
 
 // attach traces each connection that cfg dials from now on, on the plaintext side of TLS.
 func (t *tracer) attach(cfg *mqtt.Config) {
-	if t == nil {
+	if t == nil || !tracing {
 		return
 	}
 	dial := cfg.Dial
@@ -173,6 +188,9 @@ func (c *traced) add(d dissect.Direction, b []byte) {
 
 // show prints and records a packet.
 func (c *traced) show(p *dissect.Packet) {
+	if c.t.sentOnly && p.Direction == dissect.ToClient {
+		return
+	}
 	if c.t.shown {
 		c.print(string(c.t.layout.Append(nil, p)))
 	}
@@ -193,6 +211,20 @@ func (c *traced) fail(written, of int, err error) {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	c.print(fmt.Sprintf("# %d of these last %d bytes were written: %v\n", written, of, err))
+}
+
+// lost says how the connection ended, unless it was closed here.
+func (c *traced) lost(err error) {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	var timeout net.Error
+	switch {
+	case c.closed, errors.As(err, &timeout) && timeout.Timeout():
+	case err == io.EOF:
+		c.record.page.End("the server closed the connection")
+	default:
+		c.record.page.End("the connection broke: " + err.Error())
+	}
 }
 
 // end prints what was cut short, and what waits for an answer.
@@ -233,6 +265,9 @@ func (c *tracedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.add(dissect.ToClient, b[:n])
+	}
+	if err != nil {
+		c.lost(err)
 	}
 	return n, err
 }

@@ -1,0 +1,5 @@
+//go:build notrace
+
+package cli
+
+const tracing = false

@@ -191,7 +191,7 @@ func (c *Certificates) write(dir string) error {
 	var done []string
 	for _, f := range c.files() {
 		name := filepath.Join(dir, f.name)
-		err := writeNew(name, *f.content, f.mode)
+		err := WriteNew(name, *f.content, f.mode)
 		if err != nil {
 			for _, name := range done {
 				os.Remove(name)
@@ -203,8 +203,8 @@ func (c *Certificates) write(dir string) error {
 	return nil
 }
 
-// writeNew writes a file that does not exist.
-func writeNew(name string, content []byte, mode fs.FileMode) error {
+// WriteNew writes a file that does not exist yet, or none.
+func WriteNew(name string, content []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err

@@ -104,17 +104,7 @@ func (c *client) next() []byte {
 	if err != nil {
 		return nil
 	}
-	return whole(h, body)
-}
-
-// whole puts a packet together again.
-func whole(h packet.Header, body []byte) []byte {
-	b := []byte{byte(h.Type)<<4 | h.Flags}
-	n := h.Len
-	for ; n >= 0x80; n >>= 7 {
-		b = append(b, byte(n)|0x80)
-	}
-	return append(append(b, byte(n)), body...)
+	return Event{Header: h, Body: body}.Packet()
 }
 
 // want checks that this packet comes next. It takes what an Append function of the codec returns.
@@ -159,7 +149,7 @@ func (c *client) wantNothing() {
 	h, body, err := c.in.Next()
 	switch {
 	case err == nil:
-		c.t.Fatalf("got  %s\nwant nothing", show(whole(h, body)))
+		c.t.Fatalf("got  %s\nwant nothing", show(Event{Header: h, Body: body}.Packet()))
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		c.t.Fatalf("connection ended: %v; want nothing", err)
 	}

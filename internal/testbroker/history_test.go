@@ -504,7 +504,7 @@ func (c *client) poll() []byte {
 	h, body, err := c.in.Next()
 	switch {
 	case err == nil:
-		return whole(h, body)
+		return Event{Header: h, Body: body}.Packet()
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		c.t.Fatalf("connection ended: %v", err)
 	}

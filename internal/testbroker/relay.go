@@ -162,7 +162,7 @@ func (r *Relay) Release(numbers ...int) {
 	r.mu.Unlock()
 	for _, n := range numbers {
 		h := held[n]
-		h.lane.pass(h.event, packetBytes(h.event.Header, h.event.Body)) // an error is one of an ended connection
+		h.lane.pass(h.event, h.event.Packet()) // an error is one of an ended connection
 	}
 }
 
@@ -227,7 +227,7 @@ func (l *lane) decide(h packet.Header, body []byte) error {
 	if l.relay.Decide != nil {
 		action = l.relay.Decide(e)
 	}
-	whole := packetBytes(h, body)
+	whole := e.Packet()
 	switch action.verb {
 	case drop:
 		return nil
@@ -263,7 +263,7 @@ func (l *lane) passWithSwapped(e Event, whole []byte) error {
 	err := l.pass(e, whole)
 	for _, s := range l.swapped {
 		if err == nil {
-			err = l.pass(s, packetBytes(s.Header, s.Body))
+			err = l.pass(s, s.Packet())
 		}
 	}
 	l.swapped = nil
@@ -288,14 +288,4 @@ func replaced(e Event, b []byte) Event {
 	}
 	e.Header, e.Body = h, b[n:]
 	return e
-}
-
-// packetBytes puts a packet together again.
-func packetBytes(h packet.Header, body []byte) []byte {
-	b := []byte{byte(h.Type)<<4 | h.Flags}
-	n := h.Len
-	for ; n >= 0x80; n >>= 7 {
-		b = append(b, byte(n)|0x80)
-	}
-	return append(append(b, byte(n)), body...)
 }

@@ -23,6 +23,16 @@ type Event struct {
 	Err        error         // why the connection ended; nil after DISCONNECT
 }
 
+// Packet returns a copy of the packet as it stands on the wire.
+func (e Event) Packet() []byte {
+	b := []byte{byte(e.Header.Type)<<4 | e.Header.Flags}
+	n := e.Header.Len
+	for ; n >= 0x80; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(append(b, byte(n)), e.Body...)
+}
+
 // EventKind says what an Event is.
 type EventKind int
 

@@ -192,7 +192,7 @@ func (l *line) observe(e testbroker.Event) {
 	}
 	brief := dissect.Layout{Style: dissect.Brief}
 	l.mu.Lock()
-	packets := l.session.Add(direction, time.Since(l.came), whole(e.Header, e.Body))
+	packets := l.session.Add(direction, time.Since(l.came), e.Packet())
 	l.farewell = l.farewell || kind == received && e.Header.Type == packet.DISCONNECT
 	l.mu.Unlock()
 	for _, p := range packets {
@@ -221,13 +221,3 @@ func beginning(e testbroker.Event) []byte {
 }
 
 const shownPayload = 64
-
-// whole puts a packet together again.
-func whole(h packet.Header, body []byte) []byte {
-	b := []byte{byte(h.Type)<<4 | h.Flags}
-	n := h.Len
-	for ; n >= 0x80; n >>= 7 {
-		b = append(b, byte(n)|0x80)
-	}
-	return append(append(b, byte(n)), body...)
-}

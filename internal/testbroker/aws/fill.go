@@ -87,7 +87,7 @@ func fillFolder(dir string, certificates *testbroker.Certificates) error {
 		{"private.key", key, 0o600},
 		{"cert.pem", certificate, 0o644},
 	} {
-		if err := writeNew(filepath.Join(dir, file.name), file.content, file.mode); err != nil {
+		if err := testbroker.WriteNew(filepath.Join(dir, file.name), file.content, file.mode); err != nil {
 			return err
 		}
 	}
@@ -102,19 +102,6 @@ func writeThing(dir, name string) error {
 	}
 	text := "{\n  \"status\": \"ACTIVE\",\n  \"thing\": " + string(quoted) + "\n}\n"
 	return errors.Join(
-		writeNew(filepath.Join(dir, "thing.json"), []byte(text), 0o644),
-		writeNew(filepath.Join(dir, "policy.json"), []byte(allowEverything), 0o644))
-}
-
-// writeNew writes a file that does not exist.
-func writeNew(name string, content []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(name)
-	}
-	return err
+		testbroker.WriteNew(filepath.Join(dir, "thing.json"), []byte(text), 0o644),
+		testbroker.WriteNew(filepath.Join(dir, "policy.json"), []byte(allowEverything), 0o644))
 }

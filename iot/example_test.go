@@ -6,21 +6,32 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
+	"iotwire/internal/testbroker/aws"
 	"iotwire/iot"
 	"iotwire/mqtt"
 )
 
 // Publish one message to AWS IoT Core, and know that it is there.
 func Example_publish() {
-	credentials, err := iot.LoadCredentials("certs") // private.key, cert.pem, AmazonRootCA1.pem
+	certs, desk, done := playAWS() // in place of AWS IoT Core: a directory such as yours, and the way there
+	defer done()
+
+	credentials, err := iot.LoadCredentials(certs) // private.key, cert.pem, AmazonRootCA1.pem
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientID: "meter-7", Credentials: credentials}
+	server := iot.Config{
+		Endpoint:    "a1b2c3-ats.iot.us-east-1.amazonaws.com",
+		ClientID:    "meter-7",
+		Credentials: credentials,
+		DialContext: desk, // without this line it is AWS
+	}
 	config, err := server.MQTT()
 	if err != nil {
 		log.Fatal(err)
@@ -43,15 +54,24 @@ func Example_publish() {
 	if err := client.Shutdown(ctx); err != nil {
 		log.Fatal(err)
 	}
+	// Output: acknowledged
 }
 
 // Print what comes until Ctrl-C. The subscription outlives the connections.
 func Example_subscribe() {
-	credentials, err := iot.LoadCredentials("certs")
+	certs, desk, done := playAWS()
+	defer done()
+
+	credentials, err := iot.LoadCredentials(certs)
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientPrefix: "reader", Credentials: credentials}
+	server := iot.Config{
+		Endpoint:     "a1b2c3-ats.iot.us-east-1.amazonaws.com",
+		ClientPrefix: "reader", // and something random, since AWS takes one connection for each client identifier
+		Credentials:  credentials,
+		DialContext:  desk,
+	}
 	config, err := server.MQTT()
 	if err != nil {
 		log.Fatal(err)
@@ -68,14 +88,36 @@ func Example_subscribe() {
 	defer cancel()
 	ran := make(chan error, 1)
 	go func() { ran <- client.Run(ctx) }()
+	go publishTwo(ctx, client, meters) // for this example alone
 	for m, err := range meters.Messages(ctx) {
 		if err != nil {
 			break // Run says why
 		}
 		fmt.Printf("%s %s\n", m.Topic, m.Payload)
+		if m.Topic == "meter/8" {
+			cancel() // as Ctrl-C does
+		}
 	}
 	if err := <-ran; !errors.Is(err, context.Canceled) {
 		log.Fatal(iot.Diagnose(err, server))
+	}
+	// Output:
+	// meter/7 42 W
+	// meter/8 43 W
+}
+
+// publishTwo publishes two messages once there is the subscription.
+func publishTwo(ctx context.Context, client *mqtt.Client, meters *mqtt.Subscription) {
+	if err := meters.Ready(ctx); err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range []mqtt.Message{
+		{Topic: "meter/7", Payload: []byte("42 W"), QoS: mqtt.QoS1},
+		{Topic: "meter/8", Payload: []byte("43 W"), QoS: mqtt.QoS1},
+	} {
+		if _, err := client.Submit(ctx, m); err != nil {
+			log.Fatal(err)
+		}
 	}
 }
 
@@ -100,21 +142,60 @@ func ExampleDiagnose() {
 
 // A device tells its user what is in the way.
 func ExampleCheckup_Steps() {
+	certs, desk, done := playAWS()
+	defer done()
+
 	checkup := iot.Checkup{
-		Config:    iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientID: "meter-7"},
-		Files:     iot.CredentialFiles{Dir: "certs"},
+		Config:    iot.Config{Endpoint: "a1b2c3-ats.iot.us-east-1.amazonaws.com", ClientID: "meter-7", DialContext: desk},
+		Files:     iot.CredentialFiles{Dir: certs},
 		Subscribe: []string{"meter/7/commands"},
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for step := range checkup.Steps(ctx) {
-		fmt.Printf("%-4v %-14s %s\n", step.Result, step.Name, step.Found)
+		fmt.Println(step.Result, step.Name) // and step.Found, which says what was found
 		if step.Result == iot.Failed {
 			fmt.Println(step.Diagnosis)
 		}
 	}
+	// Output:
+	// ok clock
+	// skip DNS
+	// ok TCP 8883
+	// ok TCP 443
+	// ok TLS
+	// ok server
+	// ok private key
+	// ok certificate
+	// ok certificate id
+	// ok CONNECT
+	// ok SUBSCRIBE
+	// skip PUBLISH
 }
 
+// playAWS plays AWS IoT Core in memory. It returns a directory with the files of a device, and how to connect.
+func playAWS() (certs string, dial func(ctx context.Context, network, address string) (net.Conn, error), done func()) {
+	dir, err := os.MkdirTemp("", "desk")
+	if err != nil {
+		log.Fatal(err)
+	}
+	core, err := aws.New(aws.Config{Dir: dir, Hosts: []string{"*.iot.us-east-1.amazonaws.com"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+		if strings.HasSuffix(address, ":443") {
+			return core.DialALPN(ctx)
+		}
+		return core.DialTLS(ctx)
+	}
+	return dir, dial, func() {
+		core.Close()
+		os.RemoveAll(dir)
+	}
+}
+
+// Where to connect, as users write it.
 func ExampleParseEndpoint() {
 	for _, s := range []string{"a1b2c3-ats.iot.eu-west-1.amazonaws.com", "mqtt://127.0.0.1", "https://example.com/mqtt"} {
 		e, err := iot.ParseEndpoint(s)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"iotwire/internal/testbroker"
+	"iotwire/internal/testbroker/nearby"
 )
 
 // TestMain makes this test binary the program itself, when a test starts it so.
@@ -22,25 +22,6 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Exit(m.Run())
-}
-
-// serve returns the endpoint of a broker on loopback, and a channel that gets the way in which connections end: nil
-// after DISCONNECT.
-func serve(t *testing.T) (endpoint string, ends <-chan error) {
-	t.Helper()
-	ended := make(chan error, 10)
-	b := testbroker.New(testbroker.Config{Observe: func(e testbroker.Event) {
-		if e.Kind == testbroker.Ended {
-			ended <- e.Err
-		}
-	}})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go b.Serve(context.Background(), l)
-	t.Cleanup(b.Close)
-	return "mqtt://" + l.Addr().String(), ended
 }
 
 // command is the program as a process that does not outlive the test, nor 30 seconds.
@@ -53,7 +34,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 }
 
 func TestLinesOfStandardInputBecomeMessages(t *testing.T) {
-	endpoint, ends := serve(t)
+	_, endpoint, ends := nearby.Broker(t)
 	c := command(t, "-e", endpoint, "-l", "--json")
 	c.Stdin = strings.NewReader("one\n\nthree")
 	var stderr bytes.Buffer
@@ -72,7 +53,7 @@ func TestSignalsEndTheProcessWithDisconnect(t *testing.T) {
 		t.Skip("a process cannot be sent a signal on Windows")
 	}
 	for s, want := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
-		endpoint, ends := serve(t)
+		_, endpoint, ends := nearby.Broker(t)
 		c := command(t, "-e", endpoint, "-n", "0", "-i", "1h", "-m", "x", "--json")
 		stdout, err := c.StdoutPipe()
 		if err != nil {
@@ -125,7 +106,7 @@ func TestAClosedPipeEndsTheProcess(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("SIGPIPE is not known to Windows")
 	}
-	endpoint, ends := serve(t)
+	_, endpoint, ends := nearby.Broker(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

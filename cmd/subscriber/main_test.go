@@ -3,9 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -14,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"iotwire/internal/testbroker"
+	"iotwire/internal/testbroker/nearby"
 	"iotwire/mqtt/packet"
 )
 
@@ -24,25 +22,6 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Exit(m.Run())
-}
-
-// broker returns a broker on loopback, its endpoint, and a channel that gets the way in which connections end: nil
-// after DISCONNECT.
-func broker(t *testing.T) (b *testbroker.Broker, endpoint string, ends <-chan error) {
-	t.Helper()
-	ended := make(chan error, 10)
-	b = testbroker.New(testbroker.Config{Observe: func(e testbroker.Event) {
-		if e.Kind == testbroker.Ended {
-			ended <- e.Err
-		}
-	}})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go b.Serve(context.Background(), l)
-	t.Cleanup(b.Close)
-	return b, "mqtt://" + l.Addr().String(), ended
 }
 
 // child is the program as a process.
@@ -112,7 +91,7 @@ func needSignals(t *testing.T) {
 func TestSignalsEndTheProcessWithDisconnect(t *testing.T) {
 	needSignals(t)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		_, endpoint, ends := broker(t)
+		_, endpoint, ends := nearby.Broker(t)
 		c := start(t, nil, "-e", endpoint)
 		c.await("subscribed to test/commands")
 		c.signal(s)
@@ -127,7 +106,7 @@ func TestSignalsEndTheProcessWithDisconnect(t *testing.T) {
 
 func TestASecondSignalEndsTheProcessThoughNobodyReads(t *testing.T) {
 	needSignals(t)
-	b, endpoint, _ := broker(t)
+	b, endpoint, _ := nearby.Broker(t)
 	r, w, err := os.Pipe() // nobody reads r
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +129,7 @@ func TestASecondSignalEndsTheProcessThoughNobodyReads(t *testing.T) {
 
 func TestAClosedPipeEndsTheProcessWithDisconnect(t *testing.T) {
 	needSignals(t)
-	b, endpoint, ends := broker(t)
+	b, endpoint, ends := nearby.Broker(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +156,7 @@ func TestAClosedPipeEndsTheProcessThoughNothingMoreComes(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only on Linux the program sees that nobody reads before it writes")
 	}
-	b, endpoint, ends := broker(t)
+	b, endpoint, ends := nearby.Broker(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +183,7 @@ func TestAFullDiskEndsTheProcessAndTheServerKeepsTheMessage(t *testing.T) {
 		t.Skipf("no disk here is full by itself: %v", err)
 	}
 	defer full.Close()
-	b, endpoint, ends := broker(t)
+	b, endpoint, ends := nearby.Broker(t)
 	c := start(t, full, "-e", endpoint, "--client-id", "me", "--persistent")
 	c.await("subscribed to test/commands")
 	b.Publish("test/commands", []byte("precious"), packet.QoS1, false)

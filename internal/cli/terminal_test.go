@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"iotwire/internal/testbroker"
+	"iotwire/internal/testbroker/nearby"
 	"iotwire/mqtt/packet"
 )
 
@@ -257,26 +257,8 @@ func (w *window) shows(line string) {
 	}
 }
 
-// nearby is a broker on loopback with the -e that leads to it, and how connections to it ended: nil after DISCONNECT.
-func nearby(t *testing.T) (b *testbroker.Broker, endpoint string, ends <-chan error) {
-	t.Helper()
-	ended := make(chan error, 10)
-	b = testbroker.New(testbroker.Config{Observe: func(e testbroker.Event) {
-		if e.Kind == testbroker.Ended {
-			ended <- e.Err
-		}
-	}})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go b.Serve(context.Background(), l)
-	t.Cleanup(b.Close)
-	return b, "mqtt://" + l.Addr().String(), ended
-}
-
 func TestAPersonSeesMessagesWithTheirTopics(t *testing.T) {
-	b, endpoint, ends := nearby(t)
+	b, endpoint, ends := nearby.Broker(t)
 	w := open(t, sit{}, "subscriber", "-e", endpoint, "-t", "site/#", "--client-id", "me")
 	w.await("subscribed to site/#, QoS 1")
 	b.Publish("site/7/temp", []byte(`{"celsius":21.50}`), packet.QoS1, false)
@@ -311,7 +293,7 @@ func TestColourIsForTerminalsThatShowIt(t *testing.T) {
 		{"--color never", sit{}, []string{"--color", "never"}, false},
 		{"--color always", sit{term: "dumb"}, []string{"--color", "always"}, true},
 	} {
-		b, endpoint, _ := nearby(t)
+		b, endpoint, _ := nearby.Broker(t)
 		w := open(t, c.sit, "subscriber", append(c.args, "-e", endpoint, "-n", "1")...)
 		w.await("subscribed to test/commands, QoS 1")
 		b.Publish("test/commands", []byte("hello"), packet.QoS1, false)
@@ -327,7 +309,7 @@ func TestColourIsForTerminalsThatShowIt(t *testing.T) {
 func TestNothingOfAMessageCommandsTheTerminal(t *testing.T) {
 	evil := "\x1b]0;owned\x07\x1b[31mred\x1b[2J\u009b2J\u202etxt.exe\x7f\b\b"
 	for _, format := range []string{"pretty", "text", "json", "hex", "base64", "%t %p", "%j %x"} {
-		b, endpoint, _ := nearby(t)
+		b, endpoint, _ := nearby.Broker(t)
 		w := open(t, sit{env: []string{"NO_COLOR=1"}, columns: 200}, "subscriber", "-e", endpoint, "-t", "#", "-n", "3", "-F", format)
 		w.await("subscribed to #")
 		for _, payload := range []string{evil, evil + "\xff\x00", `{"a":"` + "\u009b2J\u202e" + `"}`} {
@@ -341,7 +323,7 @@ func TestNothingOfAMessageCommandsTheTerminal(t *testing.T) {
 }
 
 func TestRawIsRawOnATerminalToo(t *testing.T) {
-	b, endpoint, _ := nearby(t)
+	b, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{}, "subscriber", "-e", endpoint, "-n", "1", "-F", "raw", "--quiet")
 	for b.Stats().Subscriptions == 0 {
 		time.Sleep(time.Millisecond)
@@ -354,7 +336,7 @@ func TestRawIsRawOnATerminalToo(t *testing.T) {
 }
 
 func TestAPersonSeesTheServerGoAndComeBack(t *testing.T) {
-	b, endpoint, _ := nearby(t)
+	b, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{columns: 120}, "subscriber", "-e", endpoint, "--client-id", "me", "-n", "1")
 	w.await("subscribed to test/commands, QoS 1")
 	b.Drop("me", testbroker.FIN)
@@ -370,7 +352,7 @@ func TestAPersonSeesTheServerGoAndComeBack(t *testing.T) {
 }
 
 func TestLinesAreTypedUntilCtrlD(t *testing.T) {
-	_, endpoint, ends := nearby(t)
+	_, endpoint, ends := nearby.Broker(t)
 	for _, args := range [][]string{{"-l"}, {"-f", "-"}} {
 		w := open(t, sit{}, "publisher", append(args, "-e", endpoint)...)
 		w.await("reading from the terminal; Ctrl-D ends")
@@ -439,7 +421,7 @@ func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
 }
 
 func TestAFewMessagesHaveALineEach(t *testing.T) {
-	_, endpoint, _ := nearby(t)
+	_, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{}, "publisher", "-e", endpoint, "-m", "x", "-n", "3", "-i", "1ms")
 	w.exit(ExitDone)
 	for n := range 3 {
@@ -452,7 +434,7 @@ func TestAFewMessagesHaveALineEach(t *testing.T) {
 
 func TestManyMessagesShareALineThatFitsTheWindow(t *testing.T) {
 	for _, columns := range []int{40, 200} {
-		_, endpoint, _ := nearby(t)
+		_, endpoint, _ := nearby.Broker(t)
 		w := open(t, sit{columns: columns}, "publisher", "-e", endpoint, "-m", "x", "-n", "250", "-i", "1ms")
 		w.exit(ExitDone)
 		raw, escapes := w.sent()
@@ -472,7 +454,7 @@ func TestManyMessagesShareALineThatFitsTheWindow(t *testing.T) {
 }
 
 func TestADumbTerminalGetsLinesAlone(t *testing.T) {
-	_, endpoint, _ := nearby(t)
+	_, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{term: "dumb"}, "publisher", "-e", endpoint, "-m", "x", "-n", "30", "-i", "1ms")
 	w.exit(ExitDone)
 	raw, escapes := w.sent()
@@ -482,7 +464,7 @@ func TestADumbTerminalGetsLinesAlone(t *testing.T) {
 }
 
 func TestTheStatusLineFollowsTheWindow(t *testing.T) {
-	_, endpoint, _ := nearby(t)
+	_, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{columns: 80}, "publisher", "-e", endpoint, "-m", "x", "-n", "0", "-i", "1ms")
 	w.awaitSent(" acknowledged, ", 3)
 	resize(t, w.keyboard, 30)
@@ -501,7 +483,7 @@ func TestTheStatusLineFollowsTheWindow(t *testing.T) {
 }
 
 func TestAPersonSeesHowManyMessagesAreInTheFile(t *testing.T) {
-	b, endpoint, _ := nearby(t)
+	b, endpoint, _ := nearby.Broker(t)
 	file, err := os.Create(filepath.Join(t.TempDir(), "messages"))
 	if err != nil {
 		t.Fatal(err)
@@ -524,7 +506,7 @@ func TestAPersonSeesHowManyMessagesAreInTheFile(t *testing.T) {
 }
 
 func TestAFileOfErrorsHasNoEscapes(t *testing.T) {
-	_, endpoint, _ := nearby(t)
+	_, endpoint, _ := nearby.Broker(t)
 	file, err := os.Create(filepath.Join(t.TempDir(), "errors"))
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ type console struct {
 	terse   bool // nor how things go: nobody watches
 
 	mu     sync.Mutex
+	failed []string // the lines of fail, the first few
 	out    io.Writer
 	status *statusLine // nil: there is none
 }
@@ -41,12 +42,22 @@ func (c *console) warn(format string, args ...any) {
 // warnLines is warn, with lines below it that explain the first one.
 func (c *console) warnLines(lines ...string) {
 	if !c.quiet {
-		c.fail(lines...)
+		c.complain(lines...)
 	}
 }
 
 // fail prints what went wrong, with the program's name in front, and behind it what to do about it, a line each.
 func (c *console) fail(lines ...string) {
+	c.mu.Lock()
+	if len(c.failed) < 16 {
+		c.failed = append(c.failed, lines...)
+	}
+	c.mu.Unlock()
+	c.complain(lines...)
+}
+
+// complain prints lines with the program's name in front.
+func (c *console) complain(lines ...string) {
 	text := c.program + ": "
 	for i, line := range lines {
 		if i > 0 {

@@ -50,6 +50,7 @@ func (o *connection) openRecording(p *Process, log *console, server string) (*re
 		r.page = &dissect.Page{
 			Maker:       log.program + " " + Version(),
 			Command:     commandLine(log.program, p.Args),
+			Began:       time.Now(),
 			ShowSecrets: r.secrets,
 		}
 	}

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"encoding/base64"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,6 +111,13 @@ func TestPageInABrowser(t *testing.T) {
 		}
 	})
 
+	w.run("nothing in the diagram is cut or overlaps", func(t *testing.T) {
+		diagramsFit(w)
+		w.open(illustratedDemo(t))
+		diagramsFit(w)
+		w.open(url)
+	})
+
 	w.run("without script", func(t *testing.T) {
 		w.do("Emulation.setScriptExecutionDisabled", nil, "value", true)
 		w.open(url)
@@ -129,9 +137,35 @@ func TestPageInABrowser(t *testing.T) {
 		}
 	}
 	for _, asked := range w.got("Network.requestWillBeSent") {
-		if !strings.HasPrefix(asked, url) && asked != "about:blank" {
+		if !strings.HasPrefix(asked, "file://") && asked != "about:blank" {
 			t.Errorf("the page asked for %q", asked)
 		}
+	}
+}
+
+// illustratedDemo is the address of a page with two connections at the same time.
+func illustratedDemo(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "demo.html")
+	cmd := exec.Command("go", "run", "./cmd/demo", "--page", file)
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return "file://" + file
+}
+
+// diagramsFit looks for texts of the diagram that leave the screen or touch each other, on screens of several sizes.
+func diagramsFit(w *browser) {
+	for _, width := range []int{320, 768, 1280} {
+		w.do("Emulation.setDeviceMetricsOverride", nil, "width", width, "height", 640, "deviceScaleFactor", 1, "mobile", false)
+		w.want(fmt.Sprintf("%d pixels", width), "", `(() => {
+			const all = [...document.querySelectorAll(".ends p, .diagram text")].map(e => ({text: e.textContent, r: e.getBoundingClientRect()})).filter(e => e.r.width > 0)
+			if (all.length < 8) return "only " + all.length + " texts"
+			const cut = all.filter(e => e.r.left < 0 || e.r.right > innerWidth)
+			const touch = all.filter((a, i) => all.slice(0, i).some(b => a.r.left < b.r.right - 1 && b.r.left < a.r.right - 1 && a.r.top < b.r.bottom - 6 && b.r.top < a.r.bottom - 6))
+			return [...cut, ...touch].map(e => e.text).join("; ")
+		})()`)
 	}
 }
 

@@ -17,6 +17,7 @@ type Page struct {
 	Command     string    // the command line to repeat it with; may be empty
 	Began       time.Time // when; zero: nobody knows
 	ShowSecrets bool      // passwords, which are hidden otherwise
+	Failure     []string  // what the program said when it gave up, a paragraph each; may be empty
 
 	entries     []pageEntry // in the order in which they came
 	tail        int         // where in entries the oldest of the last packets is, when entries is full
@@ -44,6 +45,8 @@ type PageConnection struct {
 	security string // what is underneath: "TLS 1.3", or ""
 	began    time.Time
 	open     string // what is unanswered at its end
+	fate     string // how it ended, if not by the client's DISCONNECT
+	left     bool   // the client has sent DISCONNECT
 }
 
 // pageEntry is a packet on a page.
@@ -74,6 +77,7 @@ func (c *PageConnection) Add(p *Packet) {
 	if p.Type == connect && c.from == "" {
 		c.from = string(p.text("Client Identifier"))
 	}
+	c.left = c.left || p.Type == disconnect
 	pg.packets++
 	pg.bytes += len(p.Bytes)
 	e := pageEntry{c, *p, shorten((&Layout{}).summary(p), 160), len(p.Bytes), len(p.Fields)}
@@ -90,6 +94,14 @@ func (c *PageConnection) Add(p *Packet) {
 func (c *PageConnection) Close(unanswered string) {
 	if c != nil {
 		c.open = unanswered
+	}
+}
+
+// End says how the connection ended, such as "the server closed the connection". Nothing is said on the page about what
+// follows a DISCONNECT.
+func (c *PageConnection) End(how string) {
+	if c != nil && !c.left && c.fate == "" {
+		c.fate = how
 	}
 }
 

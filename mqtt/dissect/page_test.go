@@ -285,6 +285,36 @@ func TestPageHasNoMarkupFromOutside(t *testing.T) {
 	}
 }
 
+// A page about a connection that came to nothing says what happened, in place of packets if there are none.
+func TestPageSaysWhatWentWrong(t *testing.T) {
+	failure := []string{"connection refused by <b>localhost:1883</b>", "is the server running?"}
+	page := parse(t, (&dissect.Page{Failure: failure}).Append(nil))
+	harmless(t, page)
+	for _, want := range append(failure, "no packet travelled", "It did not come to that") {
+		if !strings.Contains(page.text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(string(pageOf(nil, nil)), "went wrong") {
+		t.Error("something went wrong where nothing did")
+	}
+
+	connect, disconnect := mustRead(t, cn(2, str("a"))), mustRead(t, "\xe0\x00")
+	for _, packets := range [][]dissect.Packet{{connect}, {connect, disconnect}} {
+		pg := &dissect.Page{}
+		c := pg.Connect("", "", "", began)
+		for i := range packets {
+			c.Add(&packets[i])
+		}
+		c.End("the server closed the connection")
+		page := parse(t, pg.Append(nil))
+		harmless(t, page)
+		if said, want := strings.Count(page.text, "the server closed the connection"), 2*(2-len(packets)); said != want {
+			t.Errorf("after %d packets the page says %d times that the connection was closed, want %d", len(packets), said, want)
+		}
+	}
+}
+
 // A page about much says what it leaves out, and stays of a size that a browser shows.
 func TestPageIsBounded(t *testing.T) {
 	var many strings.Builder

@@ -2,6 +2,8 @@ package dissect
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,78 +27,76 @@ func (w *pageWriter) both() bool {
 }
 
 const (
-	diagramTop = 64 // pixels above the first arrow
-	diagramRow = 44
+	diagramRow = 46 // pixels
+	laneClient = 14
+	laneServer = 86
+	laneShared = 50
 )
 
 // diagram is the packets as arrows between the two sides. Widths are per cent, so that it fits every screen with its
-// text at the same size.
+// text at the same size. Each connection is a drawing of its own, but for two at the same time.
 func (w *pageWriter) diagram() {
 	both := w.both()
-	rows, last := 0, w.entries[0].PageConnection
-	for i := range w.entries {
-		if c := w.entries[i].PageConnection; c != last && !both {
-			rows, last = rows+2, c
-		}
-		rows++
+	w.add(`<svg width="0" height="0"><defs><marker id="ac" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto"><path class="c2s" d="M0 0L10 5L0 10z"/></marker>` +
+		"<marker id=\"as\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path class=\"s2c\" d=\"M0 0L10 5L0 10z\"/></marker></defs></svg>\n")
+	if both {
+		w.drawing(w.connections, lanes{laneClient, laneShared}, lanes{laneServer, laneShared})
+		return
 	}
-	height := diagramTop + rows*diagramRow + 12
-	w.add("<svg class=\"diagram\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"sequence diagram\">\n"+
-		`<defs><marker id="ac" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto"><path class="c2s" d="M0 0L10 5L0 10z"/></marker>`+
-		"<marker id=\"as\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path class=\"s2c\" d=\"M0 0L10 5L0 10z\"/></marker></defs>\n", digits(height))
-	alone := lanes{14, 86}
-	pair := [2]lanes{{13, 50}, {87, 50}}
-	last, y := nil, diagramTop-diagramRow
+	for i := range w.connections {
+		w.drawing(w.connections[i:i+1], lanes{laneClient, laneServer})
+	}
+}
+
+// drawing is the diagram of some connections, each with its lanes.
+func (w *pageWriter) drawing(connections []*PageConnection, of ...lanes) {
+	rows := 0
 	for i := range w.entries {
-		e := &w.entries[i]
-		l := alone
-		if both {
-			l = pair[0]
-			if e.PageConnection != w.entries[0].PageConnection {
-				l = pair[1]
-			}
+		if slices.Contains(connections, w.entries[i].PageConnection) {
+			rows++
 		}
-		if e.PageConnection != last && (!both || last == nil) {
-			if last != nil {
-				y += 2 * diagramRow
-			}
-			last = e.PageConnection
-			w.lifelines(i, l, y, both)
+	}
+	for _, c := range connections {
+		if c.fate != "" {
+			rows++
 		}
-		y += diagramRow
-		w.arrowOf(e, i, l, y, both)
+	}
+	w.add("<div class=\"ends\">")
+	w.end("c2s", "client", connections[0].from)
+	w.end("s2c", "server", connections[0].to)
+	if len(connections) > 1 {
+		w.end("c2s", "client", connections[1].from)
+	}
+	bottom := rows*diagramRow + 8
+	w.add("</div>\n<svg class=\"diagram\" width=\"100%\" height=\"{}\" role=\"group\" aria-label=\"sequence diagram\">\n", digits(bottom))
+	w.line("life", "14%", "14%", 0, bottom)
+	w.line("life", "86%", "86%", 0, bottom)
+	if len(connections) > 1 {
+		w.line("life", "50%", "50%", 0, bottom)
+	}
+	y := -diagramRow/2 + 4
+	for i := range w.entries {
+		if n := slices.Index(connections, w.entries[i].PageConnection); n >= 0 {
+			y += diagramRow
+			w.arrowOf(&w.entries[i], of[n], y, connections[0].began)
+		}
+	}
+	for n, c := range connections {
+		if c.fate != "" {
+			y += diagramRow
+			w.text("label fate", digits((of[n].client+of[n].server)/2)+"%", y-2, "✕ "+shorten(c.fate, 40))
+		}
 	}
 	w.add("</svg>\n")
 }
 
-// lifelines are the two sides of the connection that begins with entry i, or the three of two connections.
-func (w *pageWriter) lifelines(i int, l lanes, y int, both bool) {
-	end, first := y, w.entries[i].PageConnection
-	var other *PageConnection
-	for j := i; j < len(w.entries); j++ {
-		if c := w.entries[j].PageConnection; c != first {
-			if !both {
-				break
-			}
-			other = c
-		}
-		end += diagramRow
-	}
-	side := func(x int, class, role, name string) {
-		at := digits(x) + "%"
-		w.line("life", at, at, y+14, end+16)
-		w.text("role "+class, at, y-8, role)
-		w.text("name", at, y+7, shorten(name, 28))
-	}
-	side(l.client, "c2s", "client", first.from)
-	side(l.server, "s2c", "server", first.to)
-	if other != nil {
-		side(100-l.client, "c2s", "client", other.from)
-	}
+// end is the name of a side, above its lifeline.
+func (w *pageWriter) end(class, role, name string) {
+	w.add("<p class=\"{}\"><small>{}</small>{}</p>", class, role, name)
 }
 
 // arrowOf is the arrow of a packet.
-func (w *pageWriter) arrowOf(e *pageEntry, i int, l lanes, y int, both bool) {
+func (w *pageWriter) arrowOf(e *pageEntry, l lanes, y int, began time.Time) {
 	p := &e.packet
 	from, to := l.client, l.server
 	if p.Direction == ToClient {
@@ -109,28 +109,44 @@ func (w *pageWriter) arrowOf(e *pageEntry, i int, l lanes, y int, both bool) {
 	if p.Broken() || p.Missing > 0 || p.NotMQTT {
 		class += " wrong"
 	}
-	at := p.Time
-	if both && e.PageConnection != w.entries[0].PageConnection {
-		at += e.began.Sub(w.entries[0].began)
-	}
-	middle := (from + to) / 2
-	w.add("<a href=\"#{}\"><rect class=\"hit\" x=\"{}%\" width=\"{}%\" y=\"{}\" height=\"{}\"/>", e.name(), digits(min(from, to)), digits(max(from, to)-min(from, to)), digits(y-22), digits(diagramRow))
-	w.add("<text class=\"label {}\" x=\"{}%\" y=\"{}\">{} <tspan class=\"kind\">{}</tspan>", class, digits(middle), digits(y-6), digits(p.Number), p.Name())
+	left, wide := digits(min(from, to))+"%", max(from, to)-min(from, to)
+	middle := digits((from+to)/2) + "%"
+	w.add("<a href=\"#{}\"><rect class=\"hit\" x=\"{}\" width=\"{}%\" y=\"{}\" height=\"{}\"/>", e.name(), left, digits(wide), digits(y-22), digits(diagramRow-4))
+	w.add("<text class=\"label {}\" x=\"{}\" y=\"{}\">{} <tspan class=\"kind\">{}</tspan></text>\n", class, middle, digits(y-7), digits(p.Number), p.Name())
 	if e.what != "" {
-		limit := 60
-		if both {
-			limit = 26
+		limit, what := 30, "what long" // on a narrow screen there is no room for it
+		if wide > 50 {
+			limit = 60
 		}
-		w.add(" <tspan class=\"what\">{}</tspan>", shorten(e.what, limit))
+		text := excerpt(e.what, limit)
+		if wide > 50 && len(text) <= 40 {
+			what = "what"
+		}
+		w.text(what, middle, y+14, text)
 	}
-	w.add("</text>")
 	w.line("arrow "+class, digits(from)+"%", digits(to)+"%", y, y)
 	w.add("</a>")
-	if !both || l.client < 50 {
+	at := p.Time
+	if e.began != began {
+		at += e.began.Sub(began)
+	}
+	if l.client < 50 {
 		w.text("time", "0", y+4, moment(at))
 	} else {
 		w.text("time end", "100%", y+4, moment(at))
 	}
+}
+
+// excerpt leaves out what comes last in a summary that is too long.
+func excerpt(s string, limit int) string {
+	for len(s) > limit {
+		i := max(strings.LastIndex(s, ", "), strings.LastIndex(s, ": "))
+		if i < 0 {
+			return shorten(s, limit-1)
+		}
+		s = s[:i]
+	}
+	return s
 }
 
 // line draws a line.
@@ -259,6 +275,9 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 		}
 	}
 	bottom := len(flows)*20 + 38
+	if len(w.connections) > 1 {
+		w.add("<h3>Connection {}: {}</h3>\n", digits(c.number), c.ends())
+	}
 	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", digits(bottom+6))
 	w.text("", "0", 15, "client sends")
 	w.line("life", "16%", "98%", 11, 11)

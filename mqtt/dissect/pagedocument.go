@@ -32,6 +32,7 @@ func (pg *Page) Append(b []byte) []byte {
 	w.add(pageStyle)
 	w.add("</style>\n</head>\n<body>\n")
 	w.head(pg)
+	w.failure(pg)
 	if len(w.entries) > 0 {
 		w.session(pg)
 	}
@@ -56,7 +57,12 @@ func digest(text string) string {
 }
 
 func (w *pageWriter) head(pg *Page) {
-	w.add("<header>\n<h1>The illustrated MQTT connection</h1>\n<p class=\"lead\">Every byte of one real session")
+	w.add("<header>\n<h1>The illustrated MQTT connection</h1>\n<p class=\"lead\">")
+	if len(w.entries) == 0 && pg.Failure != nil {
+		w.add("A connection on which no packet travelled")
+	} else {
+		w.add("Every byte of one real session")
+	}
 	if len(w.entries) > 0 {
 		last := w.entries[len(w.entries)-1].packet.Time
 		w.add(": {}, {}", count(pg.packets, "packet"), count(pg.bytes, "byte"))
@@ -96,6 +102,23 @@ func (w *pageWriter) head(pg *Page) {
 		w.add("<a href=\"#reproduce\">Reproduce</a> ")
 	}
 	w.add("<button id=\"all\" hidden=\"\">open or close all</button></nav>\n</header>\n<main>\n")
+}
+
+// failure is why the session came to nothing, in the program's words.
+func (w *pageWriter) failure(pg *Page) {
+	if pg.Failure == nil {
+		return
+	}
+	w.add("<section id=\"failure\"><h2>What went wrong</h2>\n<div class=\"broken\">")
+	for _, line := range pg.Failure {
+		w.add("<p>{}</p>\n", line)
+	}
+	w.add("</div>\n")
+	if len(w.entries) == 0 {
+		w.add("<p>MQTT begins when TCP, and TLS where it is used, have made a connection: then the client sends CONNECT. It did not come to that. " +
+			"Below is what would have travelled.</p>\n")
+	}
+	w.add("</section>\n")
 }
 
 func (w *pageWriter) passwords() string {
@@ -138,6 +161,9 @@ func (w *pageWriter) session(pg *Page) {
 			if left > 0 && i == pageHead-1 {
 				w.add("<p class=\"gap\">{} left out here: a page shows the first {} and the last {}.</p>\n", count(left, "packet"), digits(pageHead), digits(PagePackets-pageHead))
 			}
+		}
+		if c.fate != "" {
+			w.add("<p class=\"broken\">Then {}.</p>\n", c.fate)
 		}
 		if c.open != "" {
 			w.add("<p class=\"note\">At the end {}.</p>\n", c.open)

@@ -79,7 +79,7 @@ func (c *conversation) close() error {
 	if c.undecoded > 0 {
 		c.pr.say(c, "%d more bytes behind them, which nobody can divide into packets", c.undecoded)
 	}
-	if open != "" {
+	if open != "" && c.pr.people() {
 		c.pr.say(c, "%s", open)
 	}
 	return c.pr.failed()

@@ -85,7 +85,7 @@ func run(p *cli.Process) cli.ExitCode {
 	}
 	pr := o.printer(p)
 	interrupted, err := o.read(p, pr)
-	if pr.packets > 0 && !errors.As(err, new(writeError)) {
+	if !errors.As(err, new(writeError)) {
 		if failed := pr.end("dissect " + cli.Version()); failed != nil {
 			err = writeError{failed}
 		}

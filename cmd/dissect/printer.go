@@ -117,14 +117,14 @@ func (pr *printer) say(c *conversation, format string, values ...any) {
 
 // end writes what can only be written at the end.
 func (pr *printer) end(maker string) error {
-	if a := pr.answers; a != nil {
+	if a := pr.answers; a != nil && a.shown > 0 {
 		if more := pr.packets - a.shown; more > 0 {
 			fmt.Fprintf(pr.out, "# %d more packets are left out: a worksheet has %d at most\n", more, worksheetPackets)
 		}
 		pr.out.WriteString("\f\n")
 		pr.out.Write(a.text)
 	}
-	if pr.page != nil {
+	if pr.page != nil && pr.packets > 0 {
 		pr.page.Maker = maker
 		pr.out.Write(pr.page.Append(nil))
 	}

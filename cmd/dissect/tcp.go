@@ -19,7 +19,8 @@ type assembler struct {
 
 	streams   map[string]*stream
 	count     int // of segments
-	encrypted int // connections
+	encrypted int // connections that are encrypted
+	elsewhere int // of them, those on ports of which nothing is known
 	unread    int // frames that are of no link that is known
 	link      uint32
 }
@@ -39,7 +40,8 @@ type stream struct {
 
 	sides [2]side
 	start time.Duration
-	first []sent // what came before it was clear what this is
+	at    time.Duration // of the last segment
+	first []sent        // what came before it was clear what this is
 
 	talk      *conversation // nil: it is not known to be MQTT
 	encrypted bool
@@ -49,11 +51,12 @@ type stream struct {
 type side struct {
 	next    uint32 // the sequence number that comes next
 	known   bool
+	begin   uint32 // the one of the SYN
 	waiting []late
 	size    int  // of what waits
 	fin     bool // it has sent its last byte
 	last    uint32
-	lost    int  // bytes that were not seen, or seen in vain, since the last packet
+	vain    int  // bytes since the last packet in which none began
 	seeking bool // nobody knows where a packet begins
 	bytes   int
 }
@@ -92,8 +95,8 @@ func (a *assembler) take(f frame) error {
 		key = s.target + " " + s.source
 	}
 	c := a.streams[key]
-	if c != nil && s.syn && !s.ack && (c.over || c.start != 0 || len(c.first) > 0 || c.talk != nil) {
-		if err := c.close(); err != nil { // the same ports again
+	if c != nil && s.syn && !s.ack && c.again(s) {
+		if err := c.close(); err != nil {
 			return err
 		}
 		c = nil
@@ -160,7 +163,20 @@ func (a *assembler) nothing() error {
 	case a.unread > 0:
 		return fmt.Errorf("no MQTT connection in the capture: %d frames are of link type %d, which is not read here; tshark -F pcap -w may convert them", a.unread, a.link)
 	}
+	if a.elsewhere > 0 {
+		return fmt.Errorf("no MQTT connection in the capture, but %s with TLS: is --port right?", count(a.elsewhere, "connection"))
+	}
 	return errors.New("no MQTT connection in the capture: is --port right?")
+}
+
+// again reports whether a SYN is of another connection between the same ports, and not a repetition.
+func (c *stream) again(s segment) bool {
+	for by, end := range c.ends {
+		if end == s.source && c.began && c.sides[by].begin == s.sequence {
+			return false
+		}
+	}
+	return c.over || c.talk != nil || len(c.first) > 0 || c.encrypted
 }
 
 func (c *stream) take(s segment, at time.Duration) error {
@@ -169,13 +185,16 @@ func (c *stream) take(s segment, at time.Duration) error {
 		by = 1
 	}
 	d := &c.sides[by]
+	c.at = at
 	if s.syn {
 		c.began = true
 		c.client = by
 		if s.ack {
 			c.client = 1 - by
 		}
-		d.next, d.known = s.sequence+1, true
+		if !d.known {
+			d.begin, d.next, d.known = s.sequence, s.sequence+1, true
+		}
 		s.sequence++
 	}
 	if !d.known {
@@ -235,7 +254,7 @@ func (c *stream) deliver(by int, at time.Duration) (bool, error) {
 			old = len(w.data)
 		}
 		if n := len(w.data) + w.cut - old; n > 0 && w.cut > 0 {
-			c.miss(by, n)
+			c.miss(by, at, n)
 		}
 		return true, nil
 	}
@@ -251,7 +270,7 @@ func (c *stream) skip(by int, at time.Duration) error {
 			nearest = ahead
 		}
 	}
-	c.miss(by, int(max(nearest, 1)))
+	c.miss(by, at, int(max(nearest, 1)))
 	for {
 		if more, err := c.deliver(by, at); !more || err != nil {
 			return err
@@ -260,12 +279,14 @@ func (c *stream) skip(by int, at time.Duration) error {
 }
 
 // miss says that the next n bytes are not there.
-func (c *stream) miss(by, n int) {
+func (c *stream) miss(by int, at time.Duration, n int) {
 	d := &c.sides[by]
 	d.next += uint32(n)
-	d.lost += n
-	if !d.seeking && c.talk != nil {
-		c.a.pr.say(c.talk, "the capture lacks %s from %s", count(n, "byte"), c.ends[by])
+	if c.talk != nil {
+		if !d.seeking {
+			c.a.pr.say(c.talk, "the capture lacks %s from %s", count(n, "byte"), c.ends[by])
+		}
+		c.talk.lose(c.direction(by), at-c.start, n)
 	}
 	d.seeking = true
 }
@@ -333,20 +354,26 @@ func (c *stream) decide(all bool) bool {
 	}
 	if server < 0 {
 		c.over = true // something else
+		for _, b := range begin {
+			if isTLS(b) {
+				c.a.elsewhere++
+				break
+			}
+		}
 		return true
+	}
+	if c.client < 0 {
+		c.client = 1 - server
 	}
 	for _, b := range begin {
 		if len(b) > 0 && b[0] >= 0x14 && b[0] <= 0x17 {
 			if len(b) < 3 && !all {
 				return false
 			}
-			if c.encrypted = len(b) >= 3 && b[1] == 3 && b[2] <= 4; c.encrypted {
+			if c.encrypted = isTLS(b); c.encrypted {
 				return true
 			}
 		}
-	}
-	if c.client < 0 {
-		c.client = 1 - server
 	}
 	if !c.began && c.ports[server] == 8883 {
 		// Halfway on the port of TLS: in the clear is only what looks like it.
@@ -359,6 +386,11 @@ func (c *stream) decide(all bool) bool {
 	c.talk = c.a.pr.connection(c.title(), !c.began)
 	c.talk.session.Untimed = c.a.untimed
 	return true
+}
+
+// isTLS reports whether b begins with a record of TLS.
+func isTLS(b []byte) bool {
+	return len(b) >= 3 && b[0] >= 0x14 && b[0] <= 0x17 && b[1] == 3 && b[2] <= 4
 }
 
 // connects reports whether b may be the beginning of a CONNECT, and whether that is sure.
@@ -408,13 +440,13 @@ func (c *stream) say(s sent) error {
 	at := s.at - c.start
 	if d.seeking {
 		if !c.plausible(s.by, s.data) {
-			d.lost += len(s.data)
+			d.vain += len(s.data)
 			return nil
 		}
-		if d.lost > 0 {
-			c.talk.lose(c.direction(s.by), at, d.lost)
+		if d.vain > 0 {
+			c.talk.lose(c.direction(s.by), at, d.vain)
 		}
-		d.seeking, d.lost = false, 0
+		d.seeking, d.vain = false, 0
 	}
 	if err := c.talk.add(c.direction(s.by), at, s.data); err != nil {
 		return writeError{err}
@@ -429,7 +461,7 @@ func (c *stream) close() error {
 	}
 	for by := range c.sides {
 		for len(c.sides[by].waiting) > 0 {
-			if err := c.skip(by, c.start); err != nil {
+			if err := c.skip(by, c.at); err != nil {
 				return err
 			}
 		}
@@ -446,8 +478,8 @@ func (c *stream) close() error {
 			c.title(), count(c.sides[client].bytes, "byte"), count(c.sides[1-client].bytes, "byte"))
 	case c.talk != nil:
 		for by := range c.sides {
-			if d := &c.sides[by]; d.seeking && d.lost > 0 {
-				c.a.pr.say(c.talk, "%s from %s at the end, in which no packet can be told to begin", count(d.lost, "byte"), c.ends[by])
+			if d := &c.sides[by]; d.vain > 0 {
+				c.a.pr.say(c.talk, "%s from %s at the end, in which no packet can be told to begin", count(d.vain, "byte"), c.ends[by])
 			}
 		}
 		if err := c.talk.close(); err != nil {

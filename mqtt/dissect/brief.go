@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -131,21 +132,27 @@ func (l *Layout) quoted(b []byte) string {
 	return strconv.Quote(string(b)) + more
 }
 
-// hexLine is the bytes of p as input for another dissection: who sent them, when, and what they are.
-func (l *Layout) hexLine(p *Packet) string {
-	line := [...]string{"", "> ", "< "}[p.Direction%3]
-	if l.Times && line != "" {
-		line += moment(p.Time) + " "
+// hexLine appends the bytes of p as input for another dissection: who sent them, when, and what they are.
+func (l *Layout) hexLine(b []byte, p *Packet) []byte {
+	who := [...]string{"", "> ", "< "}[p.Direction%3]
+	b = append(b, who...)
+	if l.Times && who != "" {
+		b = append(b, moment(p.Time)+" "...)
 	}
-	line += fmt.Sprintf("% x  # ", p.shownBytes(l.ShowSecrets))
+	b = slices.Grow(b, 3*len(p.Bytes)+40)
+	for _, c := range p.shownBytes(l.ShowSecrets) {
+		b = append(b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15], ' ')
+	}
+	b = append(b, " # "...)
 	if p.Number > 0 {
-		line += fmt.Sprintf("%d ", p.Number)
+		b = strconv.AppendInt(b, int64(p.Number), 10)
+		b = append(b, ' ')
 	}
-	line += p.Name()
+	b = append(b, p.Name()...)
 	if p.Missing > 0 {
-		line += ", cut short"
+		b = append(b, ", cut short"...)
 	}
-	return line
+	return append(b, '\n')
 }
 
 // shownBytes is the bytes of p, with stars in place of a password unless secrets may be seen.

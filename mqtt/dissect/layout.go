@@ -45,7 +45,7 @@ func (l *Layout) Append(b []byte, p *Packet) []byte {
 	case Brief:
 		lines = []string{l.brief(p)}
 	case Hex:
-		lines = []string{l.hexLine(p)}
+		return l.hexLine(b, p)
 	case Worksheet:
 		lines = l.full(p)
 	default:

@@ -1,6 +1,9 @@
 package dissect
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Stream cuts the bytes of one direction into packets, and judges each by itself. The zero Stream is at the start of a
 // packet. It is for one goroutine at a time, and holds no more than the bytes of the packet that is on its way.
@@ -23,6 +26,11 @@ func (s *Stream) Add(b []byte) {
 		s.offset += s.taken
 		s.buf = append(s.buf[:0], s.buf[s.taken:]...)
 		s.taken = 0
+	}
+	if size := len(s.buf) + len(b); size > cap(s.buf) && size > largePacket {
+		// As much again as there is, and no more than the packet takes: that is seldom copied, and wastes little.
+		length, begin, _ := remainingLength(s.buf[min(1, len(s.buf)):])
+		s.buf = slices.Grow(s.buf, max(len(b), min(len(s.buf), 1+begin+length-len(s.buf))))
 	}
 	s.buf = append(s.buf, b...)
 }

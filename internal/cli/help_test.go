@@ -2,33 +2,16 @@ package cli
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestHelpTexts(t *testing.T) {
-	for _, table := range []*Table{new(publisherOptions).table(), new(subscriberOptions).table()} {
+	for _, table := range tables() {
 		checkHelp(t, table)
-		golden := filepath.Join("testdata", table.Program+".help")
-		got := table.Help()
-		if *update {
-			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s --help has changed; if that is right, run this test with -update:\n%s", table.Program, diff)
-		}
+		golden(t, table.Program+".help", table.Help())
 	}
 }
 
@@ -55,7 +38,7 @@ func TestProgramsAgreeOnTheOptionsThatTheyShare(t *testing.T) {
 
 func TestDefaultsAreThoseOfTheHelp(t *testing.T) {
 	// Default is parsed like what a user writes, so that a default that its own option would not take is found here.
-	for _, table := range []*Table{new(publisherOptions).table(), new(subscriberOptions).table()} {
+	for _, table := range tables() {
 		if err := table.store(nil, func(string) string { return "" }); err != nil {
 			t.Errorf("%s: %v", table.Program, err)
 		}

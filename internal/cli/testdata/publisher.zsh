@@ -1,0 +1,61 @@
+#compdef publisher
+# zsh completion of publisher: source <(publisher --completion zsh)
+_publisher() {
+	_arguments -s -S \
+		'(-e --endpoint)'{-e+,--endpoint=}'[host, host:port, or mqtts://, mqtt:// and these]:ENDPOINT:' \
+		'(-p --client-prefix)'{-p+,--client-prefix=}'[client id is PREFIX-<uuid4>]:PREFIX:' \
+		'(-t --topic)'{-t+,--topic=}'[topic to publish to]:TOPIC:' \
+		'(-n --count)'{-n+,--count=}'[messages to send; 0 = until stopped]:N:' \
+		'(-C --cert-dir)'{-C+,--cert-dir=}'[holds private.key, cert.pem, AmazonRootCA1.pem]:DIR:_files -/' \
+		'(-m --message -f --file -l --lines -z --empty)'{-m+,--message=}'[the payload, sent as it is]:TEXT:' \
+		'(-m --message -f --file -l --lines -z --empty)'{-f+,--file=}'[the payload is this file'\''s bytes; - is stdin]:FILE:_files' \
+		'(-m --message -f --file -l --lines -z --empty)'{-l,--lines}'[a message for each line of stdin, empty ones too; all lines unless -n, no pause unless -i]' \
+		'(-m --message -f --file -l --lines -z --empty)'{-z,--empty}'[a payload of zero bytes]' \
+		'(-i --interval)'{-i+,--interval=}'[between messages: 2, 0.5, 250ms]:TIME:' \
+		'(-q --qos)'{-q+,--qos=}'[delivery level (AWS IoT: 0 or 1)]:0|1|2:(0 1 2)' \
+		'(-r --retain)'{-r,--retain}'[ask the server to keep the last message]' \
+		'(--inflight)--inflight=[unacknowledged messages at a time]:N:' \
+		'(--timeout)--timeout=[longest wait for any answer]:TIME:' \
+		'(-k --keep-alive)'{-k+,--keep-alive=}'[0 turns it off]:SECONDS:' \
+		'(--client-id)--client-id=[the whole client id (replaces -p)]:ID:' \
+		'(--persistent)--persistent[clean session 0: the server keeps the session; needs --client-id]' \
+		'(--store)--store=[keep the session in DIR as well; needs --persistent]:DIR:_files -/' \
+		'(--will-topic)--will-topic=[where the server is to publish, if the connection ends without DISCONNECT]:TOPIC:' \
+		'(--will-message)--will-message=[and what; without it an empty payload]:TEXT:' \
+		'(--will-qos)--will-qos=[at which delivery level]:0|1|2:(0 1 2)' \
+		'(--will-retain)--will-retain[the server is to keep it as the last message]' \
+		'(--ca)--ca=[file to use in place of the CA in --cert-dir; enough for a server that asks for no certificate]:FILE:_files' \
+		'(--cert)--cert=[the same for the certificate]:FILE:_files' \
+		'(--key)--key=[the same for the private key]:FILE:_files' \
+		'(--aws)--aws[the server is AWS IoT Core, or plays it, though its name does not end in .amazonaws.com]' \
+		'(--alpn)--alpn[offer the protocol x-amzn-mqtt-ca (ALPN) on any port; on port 443 it always is]' \
+		'(--username)--username=[user name in CONNECT, for brokers that ask for one]:NAME:' \
+		'(--password-file)--password-file=[holds the password]:FILE:_files' \
+		'(--authorizer)--authorizer=[custom authorizer of AWS IoT, in place of a certificate; '\'''\'': the endpoint'\''s default one. Port 443 unless given]:NAME:' \
+		'(--token-key)--token-key=[the name under which the authorizer looks for its token]:KEY:' \
+		'(--token-file)--token-file=[holds the token; read again for each connection]:FILE:_files' \
+		'(--signature-file)--signature-file=[holds the token'\''s signature in base64]:FILE:_files' \
+		'(--port)--port=[in place of the endpoint'\''s; AWS IoT has 8883 and 443]:PORT:' \
+		'(--proxy)--proxy=[http://, https://, socks5:// or socks5h:// and \[USER:PASSWORD@\]HOST:PORT, or none. Without it HTTPS_PROXY, ALL_PROXY, NO_PROXY count, as with curl]:URL:' \
+		'(--wait-for-clock)--wait-for-clock[connect when the clock is later than this program'\''s build, for boards whose clock starts in 1970]' \
+		'(--trace)--trace=-[show each packet on stderr: brief, full, why, or hex for dissect]::STYLE:(brief full why hex)' \
+		'(--trace-file)--trace-file=[write the trace here, over what was there]:FILE:_files' \
+		'(--trace-times)--trace-times=[off: leave out when packets came]:WHEN:(on off)' \
+		'(--trace-bytes)--trace-bytes=[shorten payloads that are longer]:N:' \
+		'(--width)--width=[columns; $COLUMNS, or 80 to 100 by the terminal]:N:' \
+		'(--show-secrets)--show-secrets[do not hide passwords in it]' \
+		'(--page)--page=[write the illustrated connection, one HTML file]:FILE:_files' \
+		'(--pcap)--pcap=[write the packets, without TLS, for Wireshark]:FILE:_files' \
+		'(--keylog)--keylog=[append the secrets of TLS for Wireshark: for tests only]:FILE:_files' \
+		'(--dry-run)--dry-run[print what would be sent; open no connection]' \
+		'(--check)--check[find out why it does not work, a line for each step on the way; sends the message of -m, -f or -z once, or none]' \
+		'(--json)--json[one JSON object for each message on stdout]' \
+		'(-v --verbose)'{-v,--verbose}'[one line for each packet on stderr]' \
+		'(--quiet)--quiet[errors only]' \
+		'(--color)--color=[(NO_COLOR and TERM=dumb are honoured)]:auto|always|never:(auto always never)' \
+		'(-h --help)'{-h,--help}'[this text]' \
+		'(--version)--version[version and build]' \
+		'(--completion)--completion=[print completions for bash, zsh or fish]:SHELL:(bash zsh fish)' \
+		'(--man)--man[print the man page: publisher --man | man -l -]'
+}
+if [ "$funcstack[1]" = _publisher ]; then _publisher "$@"; else compdef _publisher publisher; fi

@@ -63,12 +63,6 @@ func mismatch(key, certificate string) error {
 		Remedy: "take the two that were made together"}
 }
 
-// clockFloor is before this program was written: a clock that is earlier is not set.
-var clockFloor = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// clock writes t as this package shows it.
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
 // checkValidity compares the time in which a certificate is valid with the present.
 func checkValidity(file string, notBefore, notAfter, now time.Time) error {
 	e := &CredentialsError{File: file}
@@ -88,7 +82,7 @@ func checkValidity(file string, notBefore, notAfter, now time.Time) error {
 // clockRemedy says what to do about a certificate that is not valid yet.
 func clockRemedy(now time.Time) string {
 	if now.Before(clockFloor) {
-		return "is the clock set? run ntpd -q, or date -s"
+		return "is the clock set? run ntpd -q, or date -s; --wait-for-clock waits until it is"
 	}
 	return "wait until then, or set the clock if it is wrong"
 }

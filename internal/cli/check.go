@@ -43,6 +43,11 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 		return ExitLocal
 	}
 	defer trace.close(&code)
+	if err := c.o.awaitClock(c.process, c.log); err != nil {
+		f := failureOf(nil, err)
+		c.log.fail(f.lines...)
+		return f.code
+	}
 	server, err := c.o.server(target, c.process, c.log)
 	if err != nil {
 		f := diagnose(err, server)

@@ -52,7 +52,7 @@ func (c *cloud) check(main func(*Process) ExitCode, code ExitCode, args ...strin
 }
 
 func TestCheckWalksTheWholeWay(t *testing.T) {
-	way := `warn  clock           2000-01-01 00:00:01 UTC: is the clock set? run ntpd -q, or date -s
+	way := `warn  clock           2000-01-01 00:00:01 UTC: is the clock set? run ntpd -q, or date -s; --wait-for-clock waits until it is
 skip  DNS             left to what dials
 ok    TCP 8883        connected in 0 ms
 ok    TCP 443         connected in 0 ms; not needed
@@ -251,7 +251,7 @@ func TestCheckLeavesOutWhatDoesNotApply(t *testing.T) {
 			"--check", "-t", "a")
 		r.wait()
 		want := `checking the way to mqtt://localhost:1883 as me; it subscribes to a, and leaves the messages with the server
-warn  clock           2000-01-01 00:00:00 UTC: is the clock set? run ntpd -q, or date -s
+warn  clock           2000-01-01 00:00:00 UTC: is the clock set? run ntpd -q, or date -s; --wait-for-clock waits until it is
 ok    DNS             localhost is ::1, 127.0.0.1
 ok    TCP 1883        connected in 0 ms
 skip  TLS             not used: everything is sent in the clear
@@ -263,7 +263,7 @@ nothing is wrong on the way
 		if diff := cmp.Diff(want, r.stdout.String()); diff != "" || r.exit != ExitDone {
 			t.Errorf("exit code %d (-want +got):\n%s", r.exit, diff)
 		}
-		if r := run(t, Publisher, to(b.Dial), nil, "--check", "--quiet"); r.exit != ExitDone || r.stdout.String() != "warn  clock           2000-01-01 00:00:00 UTC: is the clock set? run ntpd -q, or date -s\n" {
+		if r := run(t, Publisher, to(b.Dial), nil, "--check", "--quiet"); r.exit != ExitDone || r.stdout.String() != "warn  clock           2000-01-01 00:00:00 UTC: is the clock set? run ntpd -q, or date -s; --wait-for-clock waits until it is\n" {
 			t.Errorf("exit code %d, with --quiet it printed %q", r.exit, r.stdout.String())
 		}
 	})

@@ -39,7 +39,7 @@ func (o *connection) endpointOption() Option {
 }
 
 func (o *connection) prefixOption() Option {
-	return Option{Letter: "p", Name: "client-prefix", Metavar: "PREFIX", Value: &o.prefix, Default: "test",
+	return Option{Letter: "p", Name: "client-prefix", Metavar: "PREFIX", Value: &o.prefix, Default: "test", Empty: true,
 		Help: "client id is PREFIX-<uuid4>"}
 }
 

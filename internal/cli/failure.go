@@ -25,6 +25,9 @@ func diagnose(err error, server iot.Config) *failure {
 
 // failureOf is the failure that d tells of err.
 func failureOf(d *iot.Diagnosis, err error) *failure {
+	if stopped := new(interruption); errors.As(err, &stopped) {
+		return &failure{signalCode(stopped.signal), []string{err.Error()}}
+	}
 	if errors.Is(err, mqtt.ErrStore) {
 		return &failure{ExitLocal, []string{oneLine(err.Error()), "is the disk of --store full? what is in the store stays there"}}
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // Process is what an operating system gives to a program. Tests and the demonstration give it, too.
@@ -27,6 +28,7 @@ type Process struct {
 
 	dial   func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network; for tests
 	lookup func(ctx context.Context, host string) ([]string, error)             // likewise
+	now    func() time.Time                                                     // the wall clock; likewise
 }
 
 // OS returns the real one. From then on SIGINT and SIGTERM come through Signals only, and SIGPIPE not at all: to write

@@ -440,12 +440,12 @@ func TestSymptom9AClockThatIsNotSet(t *testing.T) {
 	config := serverCertificate(t, ours, func(c *x509.Certificate) { c.NotBefore = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC) })
 	handshakes(t, config, []string{"-C", dir, "-e", awsHost}, "TLS", ExitTLS,
 		"the server's certificate is not valid before 2024-01-01 00:00:00 UTC, and the clock says 2000-01-01 00:00:00 UTC",
-		"  is the clock set? run ntpd -q, or date -s")
+		"  is the clock set? run ntpd -q, or date -s; --wait-for-clock waits until it is")
 	synctest.Test(t, func(t *testing.T) {
 		b := testbroker.New(testbroker.Config{TLS: config})
 		defer b.Close()
 		r := run(t, Publisher, to(b.DialTLS), nil, "-C", dir, "-e", awsHost, "--check")
-		if want := "\nwarn  clock           2000-01-01 00:00:00 UTC: is the clock set? run ntpd -q, or date -s\n"; !strings.Contains(r.stdout.String(), want) {
+		if want := "\nwarn  clock           2000-01-01 00:00:00 UTC: is the clock set? run ntpd -q, or date -s; --wait-for-clock waits until it is\n"; !strings.Contains(r.stdout.String(), want) {
 			t.Errorf("the report is\n%s, want%s", r.stdout.String(), want)
 		}
 	})

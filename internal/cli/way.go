@@ -11,6 +11,8 @@ type way struct {
 	port  int
 	proxy string
 
+	waitForClock bool
+
 	proxyGiven bool
 }
 
@@ -20,6 +22,8 @@ func (o *way) wayOptions() []Option {
 		{Name: "proxy", Metavar: "URL", Value: &o.proxy, Empty: true,
 			Help: "http://, https://, socks5:// or socks5h:// and [USER:PASSWORD@]HOST:PORT, or none. " +
 				"Without it HTTPS_PROXY, ALL_PROXY, NO_PROXY count, as with curl"},
+		{Name: "wait-for-clock", Value: &o.waitForClock,
+			Help: "connect when the clock is later than this program's build, for boards whose clock starts in 1970"},
 	}
 }
 

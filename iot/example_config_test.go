@@ -275,6 +275,15 @@ func ExampleAuthorizer() {
 	// Output: a1b2c3-ats.iot.eu-west-1.amazonaws.com:443 <nil>
 }
 
+// A board without a battery for its clock waits for the time before it connects: in 1970 no certificate is valid yet.
+func ExampleWaitForClock() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	err := iot.WaitForClock(ctx, iot.BuildTime(), nil)
+	fmt.Println("the clock is set:", err == nil)
+	// Output: the clock is set: true
+}
+
 // What a refused subscription means, and what is missing in the policy.
 func ExampleRefusedError() {
 	server := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientID: "meter-7"}

@@ -9,16 +9,24 @@
 // to mqtt.New. A server that is not AWS IoT Core is reached the same way, over TLS or, with mqtt://, without; the limits
 // of AWS are then left out.
 //
+// # Ways to the server
+//
+// [Config.Port] 443 passes where a firewall lets only HTTPS pass, and [Proxy] where all has to go through a proxy.
+// [Authorizer] does without a client certificate, [Config.CurrentCredentials] replaces one while the client runs, and
+// [WaitForClock] is for boards whose clock starts in 1970. Anything else that carries bytes both ways can be the Dial of
+// [mqtt.Config]; internal/peers has an example for WebSocket.
+//
 // # Errors
 //
 // What is wrong with key, certificate or CA is a [*CredentialsError] and matches [ErrCredentials]. A wrong setting
 // (endpoint, port, client identifier) matches [packet.ErrInvalid], and so does what is beyond a limit of AWS IoT Core,
-// which matches [ErrLimit] too. [Diagnose] tells what an error of the connection means and what to do,
+// which matches [ErrLimit] too. What goes wrong on the way through a proxy is a [*ProxyError]. [Diagnose] tells what an error of the connection means and what to do,
 // and [Checkup] walks the way to the server to find out what is wrong with it.
 //
 // # Secrets
 //
-// No error, and no way of printing a Credentials or a Config, shows anything of a private key. No code path leaves the
+// No error, and no way of printing a Credentials, a Proxy, an AuthorizerSecrets or a Config, shows anything of a private
+// key, a password or a token. No code path leaves the
 // server's certificate or its name unchecked, and the roots are those of the CA file and no others.
 package iot
 

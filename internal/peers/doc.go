@@ -12,6 +12,8 @@
 //	mosquittoclients_test.go   TestMosquittoClientsWithBroker: mosquitto_pub and mosquitto_sub as clients of our broker
 //	programs_test.go           TestProgramsWithBroker: the programs publisher and subscriber with every broker
 //	formats_test.go            TestFormatsAreThoseOfMosquitto: what subscriber -F prints, beside mosquitto_sub
+//	proxy_test.go              TestProxies: tinyproxy and microsocks between our client and our broker
+//	websocket_test.go          TestWebSocket, and an example of a Dial that speaks it
 //	bench                      go run ./bench: package mqtt beside the bare socket and other clients; see BENCHMARKS.md
 //	advisor_test.go            TestAdvisor: testbroker advisor with our programs, mosquitto's, and a device with flaws
 //

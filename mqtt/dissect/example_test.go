@@ -13,7 +13,7 @@ import (
 )
 
 // What is in these bytes, and which rules do they break?
-func ExampleRead() {
+func ExamplePacket() {
 	bytes, err := hex.DecodeString("320c0003612f23000a68656c6c6f")
 	if err != nil {
 		log.Fatal(err)
@@ -125,17 +125,37 @@ func ExampleAppendJSON() {
 	// Output: {"n":1,"dir":"c2s","t":0,"type":"PINGREQ","hex":"c000","fields":[{"off":0,"len":1,"mask":240,"part":"fixed","name":"Packet type","value":12,"meaning":"PINGREQ","section":"2.2.1","rules":[]},{"off":0,"len":1,"mask":15,"part":"fixed","name":"Reserved flags","value":0,"meaning":"must be 0000","section":"3.12.1","rules":["MQTT-2.2.2-1","MQTT-2.2.2-2"]},{"off":1,"len":1,"mask":255,"part":"fixed","name":"Remaining Length","value":0,"section":"2.2.3","rules":[]}],"findings":[]}
 }
 
-// A connection as a page of HTML, for the browser and for paper.
+// A page of HTML about a connection, for the browser and for paper.
 func ExamplePage() {
+	dir, err := os.MkdirTemp("", "page")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	page := dissect.Page{Maker: "meter 1.0"}
+	connection := page.Connect("", "broker.example:8883", "TLS 1.3", time.Now())
+	p, _ := dissect.Read([]byte("\x10\x13\x00\x04MQTT\x04\x02\x00\x3c\x00\x07meter-7"), dissect.ToServer)
+	connection.Add(&p)
+	if err := os.WriteFile(filepath.Join(dir, "mqtt.html"), page.Append(nil), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("open mqtt.html with a browser")
+	// Output: open mqtt.html with a browser
+}
+
+// With a Session the page knows what answers what, and what was never answered.
+func ExamplePageConnection() {
+	var page dissect.Page
 	var session dissect.Session
-	page := dissect.Page{Maker: "example"}
-	connection := page.Connect("meter-7", "broker:1883", "", time.Time{})
+	connection := page.Connect("meter-7", "broker.example:1883", "", time.Time{})
 	for _, p := range session.Add(dissect.ToServer, 0, []byte("\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01m\xc0\x00")) {
 		connection.Add(&p)
 	}
 	connection.Close(session.Unanswered())
-	html := page.Append(nil)
-	fmt.Println(strings.HasPrefix(string(html), "<!DOCTYPE html>"), strings.Contains(string(html), "PINGREQ"))
+	connection.End("the server closed the connection")
+	html := string(page.Append(nil))
+	fmt.Println(strings.Contains(html, "the server closed the connection"), strings.Contains(html, session.Unanswered()))
 	// Output: true true
 }
 
@@ -161,7 +181,7 @@ func ExampleCapture() {
 }
 
 // What does a number in an error message stand for?
-func ExampleStatementsOf() {
+func ExampleStatement() {
 	for _, s := range dissect.StatementsOf("MQTT-3.3.1-4") {
 		fmt.Printf("%s, section %s, %s: %s\n", s.ID, s.Section(), s.Who, s.Text)
 	}

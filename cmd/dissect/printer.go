@@ -14,6 +14,7 @@ import (
 type printer struct {
 	out    *bufio.Writer // flushed whenever more input has to be waited for
 	errors io.Writer
+	text   []byte // memory for that of a packet
 
 	layout  dissect.Layout
 	json    bool
@@ -72,7 +73,8 @@ func (pr *printer) print(c *conversation, p *dissect.Packet) {
 		}
 		c.page.Add(p)
 	case pr.json:
-		b := dissect.AppendJSON(nil, p, pr.layout.ShowSecrets)
+		b := dissect.AppendJSON(pr.text[:0], p, pr.layout.ShowSecrets)
+		pr.keep(b)
 		if c.title != "" {
 			fmt.Fprintf(pr.out, `{"connection":%q,`, c.title)
 			b = b[1:]
@@ -94,10 +96,19 @@ func (pr *printer) print(c *conversation, p *dissect.Packet) {
 func (pr *printer) lines(c *conversation, p *dissect.Packet) {
 	pr.heading(c)
 	pr.layout.Times = c.session != nil && !c.session.Untimed
-	pr.out.Write(pr.layout.Append(nil, p))
+	b := pr.layout.Append(pr.text[:0], p)
+	pr.keep(b)
+	pr.out.Write(b)
 	if a := pr.answers; a != nil {
 		a.layout.Times = pr.layout.Times
 		a.text = a.layout.Append(a.text, p)
+	}
+}
+
+// keep keeps memory for the next packet, unless this one was large.
+func (pr *printer) keep(b []byte) {
+	if pr.text = b; cap(b) > bufferSize {
+		pr.text = nil
 	}
 }
 

@@ -42,7 +42,7 @@ func AppendJSON(b []byte, p *Packet, secrets bool) []byte {
 		case f.Kind == Number:
 			b = strconv.AppendInt(b, int64(f.Number), 10)
 		case utf8.Valid(f.Data):
-			b = appendQuoted(b, string(f.Data))
+			b = appendQuoted(b, f.Data)
 		default:
 			b = append(hex.AppendEncode(append(b, `"0x`...), f.Data), '"')
 		}
@@ -93,9 +93,11 @@ func comma(b []byte, i int) []byte {
 }
 
 // appendQuoted appends s as a JSON string.
-func appendQuoted(b []byte, s string) []byte {
+func appendQuoted[text string | []byte](b []byte, s text) []byte {
 	b = append(b, '"')
-	for _, r := range s {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+		i += size
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))

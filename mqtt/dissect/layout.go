@@ -84,7 +84,7 @@ func (l *Layout) full(p *Packet) []string {
 	if l.Times {
 		right += " · " + moment(p.Time)
 	}
-	fill := max(1, l.width()-utf8.RuneCountInString(left)-utf8.RuneCountInString(right))
+	fill := max(1, l.width()-columns(left)-columns(right))
 	lines := []string{l.paint("1", left+strings.Repeat("─", fill)+right)}
 	last := -1
 	for i := range p.Fields {
@@ -123,18 +123,18 @@ func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 	if l.Style == Worksheet {
 		value = []string{strings.Repeat("_", 20)}
 	}
-	lines := []string{fmt.Sprintf("%s%-*s %-*s %s", painted, valueColumn-nameColumn-1, f.Name, column-valueColumn-1, value[0], section)}
+	lines := []string{painted + pad(f.Name, valueColumn-nameColumn-1) + " " + pad(value[0], column-valueColumn-1) + " " + section}
 	for _, more := range value[1:] {
 		lines = append(lines, strings.Repeat(" ", valueColumn)+more)
 	}
 	return lines
 }
 
-// pad fills s up to n characters.
+// pad fills s up to n columns.
 //
 //go:noinline
 func pad(s string, n int) string {
-	return fmt.Sprintf("%-*s", n, s)
+	return s + strings.Repeat(" ", max(0, n-columns(s)))
 }
 
 // diagram is the bits that a field takes of its byte: "0001 ....".
@@ -237,21 +237,20 @@ func and(value, meaning string) string {
 	return value + " · " + meaning
 }
 
-// wrap cuts s into lines of at most width characters: at a space if there is one, anywhere if not.
+// wrap cuts s into lines of at most width columns: at a space if there is one, anywhere if not.
 func wrap(s string, width int) []string {
 	var lines []string
 	for {
 		end, space := len(s), 0
-		n := 0 // characters
+		n := 0 // columns
 		for at, r := range s {
 			if r == ' ' && n >= width/2 {
 				space = at
 			}
-			if n == width {
+			if n += columnsOf(r); n > width {
 				end = at
 				break
 			}
-			n++
 		}
 		if end == len(s) {
 			return append(lines, s)

@@ -40,6 +40,29 @@ func TestPUBRELIsSentAgainThreeTimesAndItsIdentifierStaysTaken(t *testing.T) {
 	})
 }
 
+func TestPUBRELIsSentAgainHoweverOftenPUBLISHWas(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{Resend: 5 * time.Second, KeepAlive: -1})
+		srv, _ := s.connack(false)
+		done := c.publish("t", QoS2, "x")
+		srv.want("PUBLISH t q2 1 x", "PUBLISH t q2 dup 1 x", "PUBLISH t q2 dup 1 x", "PUBLISH t q2 dup 1 x")
+		srv.answer(packet.PUBREC, 1)
+		srv.want("PUBREL 1", "PUBREL 1", "PUBREL 1", "PUBREL 1")
+		srv.quiet(time.Hour)
+		srv.answer(packet.PUBCOMP, 1)
+		ended(t, done)
+		for range 3 { // answers to the copies, of each packet
+			srv.answer(packet.PUBREC, 1)
+			srv.answer(packet.PUBCOMP, 1)
+		}
+		c.nextIdentifier(1)
+		srv.quiet(time.Second)
+		c.submit("t", QoS2, "y")
+		srv.want("PUBLISH t q2 1 y")
+		c.stop()
+	})
+}
+
 func TestIdentifierOfAMessageWithTwoPUBRECsStaysTakenUntilTheSecondPUBCOMP(t *testing.T) {
 	bubble(t, func(t *testing.T, s *script) {
 		c := s.run(Config{})

@@ -28,10 +28,11 @@ type flow struct {
 	done   chan struct{} // for Delivery.Done; made when asked for
 	err    error         // why it failed; nil: delivered
 
-	conn   int           // the connection on which it was sent last
-	at     time.Duration // when
-	copies int           // how often on that connection
-	deaths int           // connections that ended while it was the only message in flight
+	conn     int           // the connection on which it was sent last
+	at       time.Duration // when
+	copies   int           // how many answers may come on that connection: one for each PUBLISH and each repeated PUBREL
+	releases int           // how many PUBRELs were sent on it for want of PUBCOMP
+	deaths   int           // connections that ended while it was the only message in flight
 
 	seq    uint64     // names its records in the store
 	stored chan error // capacity 1: nil when it is in the store, or why it is not

@@ -270,7 +270,7 @@ func (s *session) connected(present bool) {
 	// of the PUBRECs, [MQTT-4.6.0-1] PUBLISH in the original order; only then anything new. [MQTT-4.3.3-1] Once PUBREL
 	// was sent, the PUBLISH is not sent again: its bytes are gone.
 	for f := s.released.head; f != nil; f = f.next {
-		f.conn, f.copies, f.at = s.conn, 1, s.now
+		f.conn, f.copies, f.releases, f.at = s.conn, 1, 1, s.now
 		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: f.id})
 	}
 	if !s.probing {
@@ -398,8 +398,9 @@ func (s *session) overdue(wait time.Duration) (next time.Duration) {
 		s.send(f)
 		next = min(next, wait)
 	}
-	if f := s.released.head; f != nil && due(f.at, f.copies) {
+	if f := s.released.head; f != nil && due(f.at, f.releases) {
 		f.copies++
+		f.releases++
 		f.at = s.now
 		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: f.id})
 		next = min(next, wait)
@@ -431,7 +432,7 @@ func (s *session) receiveAck(t packet.Type, id uint16) (known bool, err error) {
 	case t == packet.PUBREC && f.qos == QoS2 && f.in == &s.sent: // [MQTT-4.3.3-1]
 		f.remove()
 		s.released.push(f)
-		f.at = s.now
+		f.at, f.releases = s.now, 1
 		s.release(f)
 		s.out, _ = packet.AppendPubrel(s.out, &packet.Pubrel{ID: id})
 		s.ackDebt += 4

@@ -80,7 +80,7 @@ func run(p *cli.Process) cli.ExitCode {
 	if o.hex == "" && o.file == "" && p.TerminalInput {
 		return t.Mistake(p, "nothing to read: give a FILE, -x HEX, or a pipe")
 	}
-	if o.blank && o.format != "full" && o.format != "why" && o.format != "hex" {
+	if o.blank && o.format != "full" && o.format != "why" {
 		return t.Mistake(p, "--blank makes a worksheet of its own, and -f %s does not go with it", o.format)
 	}
 	pr := o.printer(p)
@@ -140,8 +140,7 @@ func (o *options) printer(p *cli.Process) *printer {
 		pr.page = &dissect.Page{ShowSecrets: o.secrets}
 	}
 	if o.blank {
-		pr.answers = &answers{layout: l}
-		pr.layout.Style = dissect.Worksheet
+		pr.sheet = &worksheet{width: max(l.Width, 80), ascii: l.ASCII, secrets: o.secrets}
 	}
 	return pr
 }

@@ -113,6 +113,7 @@ func TestExitCodes(t *testing.T) {
 		{"c000", []string{"--blank", "-f", "json"}, 2, "--blank"},
 		{"c000", []string{"--blank", "-f", "page"}, 2, "--blank"},
 		{"c000", []string{"--blank", "-f", "brief"}, 2, "--blank"},
+		{"c000", []string{"--blank", "-f", "hex"}, 2, "--blank"},
 		{"c000", []string{"--blank"}, 0, "____ ....   Packet type            ____________________             "},
 		{"HTTP/1.1 400", nil, 0, "HTTP"},
 		{"\x16\x03\x01\x02\x00\x01", nil, 0, "TLS"},
@@ -154,11 +155,41 @@ func cn(password string) string {
 	return "\x10" + string(rune(18+len(password))) + "\x00\x04MQTT\x04\xc2\x00\x0a\x00\x01c\x00\x01u\x00" + string(rune(len(password))) + password
 }
 
+// The sheet has every byte, and tells nothing of what they mean: no type, no size, no section that only one type has.
 func TestWorksheetHidesTheAnswersUntilTheSecondPage(t *testing.T) {
-	out, _ := try(t, "", "-x", "32 05 00 01 61 00 00", "--blank")
-	sheet, answers, found := strings.Cut(out, "\f\n")
-	if !found || strings.Contains(sheet, `"a"`) || strings.Contains(sheet, "BROKEN") || !strings.Contains(answers, `"a"`) || !strings.Contains(answers, "BROKEN") {
-		t.Errorf("printed:\n%s", out)
+	for input, hidden := range map[string][]string{
+		"32 05 00 01 61 00 00":                   {`"a"`, "BROKEN", "PUBLISH", "7 bytes", "§3.3\n"},
+		"40 02 00 07":                            {"PUBACK", "4 bytes", "§3.4"},
+		"> c000":                                 {"PINGREQ", "not acknowledged", "§3.12"},
+		"90 03 00 01 80":                         {"SUBACK", "refused", "§3.9.2"},
+		"30 0b 00 05 61 62 63 64 65 66 67 68 69": {"PUBLISH", "abcde", "fghi"},
+		"10 0c 00 04 4d 51 54 54 04 02 00 3c 00 00": {"CONNECT", `"MQTT"`, "60 s", "empty"},
+		"16 03 01 00 05 01 02 03":                   {"TLS", "BROKEN"},
+	} {
+		out, _ := try(t, "", "-x", input, "--blank")
+		sheet, answers, _ := strings.Cut(out, "\f\n# answers\n")
+		for _, text := range hidden {
+			if strings.Contains(sheet, text) || !strings.Contains(answers, text) {
+				t.Errorf("%s: the sheet says %q, or the answers do not:\n%s", input, text, out)
+			}
+		}
+		bytes := ""
+		for line := range strings.Lines(sheet) {
+			if line = strings.TrimSuffix(line, "\n") + strings.Repeat(" ", 25); line[0] == '0' { // the offset, and up to five bytes
+				column := line[5:20]
+				if strings.ContainsAny(column, "._") {
+					column = column[:2] // with blanks for its bits
+				}
+				bytes += strings.ReplaceAll(column, " ", "")
+			}
+		}
+		if want := strings.TrimLeft(strings.ReplaceAll(input, " ", ""), "> "); bytes != want {
+			t.Errorf("%s: the sheet has the bytes %s:\n%s", input, bytes, sheet)
+		}
+	}
+	out, _ := try(t, strings.Repeat("c000\n", 101), "--blank")
+	if n := strings.Count(out, "12 PINGREQ  "); n != 100 || !strings.Contains(out, "# 1 more packets are left out") {
+		t.Errorf("%d answers of 101, or it does not say that one is left out", n)
 	}
 }
 

@@ -16,26 +16,16 @@ type printer struct {
 	errors io.Writer
 	text   []byte // memory for that of a packet
 
-	layout  dissect.Layout
-	json    bool
-	page    *dissect.Page // if it is a page that is wanted
-	answers *answers      // if it is a worksheet
+	layout dissect.Layout
+	json   bool
+	page   *dissect.Page // if it is a page that is wanted
+	sheet  *worksheet    // if it is a worksheet
 
 	last        *conversation // that a line was about
 	packets     int
 	loose       int // of them, those outside of a session
 	broken, cut bool
 }
-
-// answers are what stands behind a worksheet.
-type answers struct {
-	layout dissect.Layout
-	text   []byte
-	shown  int // packets
-}
-
-// worksheetPackets is how many packets a worksheet has at most.
-const worksheetPackets = 100
 
 // failed is the first error of writing.
 func (pr *printer) failed() error {
@@ -56,6 +46,9 @@ func (pr *printer) people() bool { return !pr.json && pr.page == nil }
 func (pr *printer) heading(c *conversation) {
 	if pr.last != c && c.title != "" && pr.people() {
 		fmt.Fprintf(pr.out, "# %s\n", c.title)
+		if pr.sheet != nil {
+			pr.sheet.answers = fmt.Appendf(pr.sheet.answers, "# %s\n", c.title)
+		}
 	}
 	pr.last = c
 }
@@ -82,11 +75,7 @@ func (pr *printer) print(c *conversation, p *dissect.Packet) {
 		pr.out.Write(b)
 	case pr.layout.Style != dissect.Hex && p.NotMQTT && len(p.Findings) == 0:
 		c.undecoded += len(p.Bytes)
-	case pr.answers != nil:
-		if pr.answers.shown < worksheetPackets {
-			pr.answers.shown++
-			pr.lines(c, p)
-		}
+	case pr.sheet != nil && pr.sheet.shown >= worksheetPackets: // it is full
 	default:
 		pr.lines(c, p)
 	}
@@ -96,13 +85,15 @@ func (pr *printer) print(c *conversation, p *dissect.Packet) {
 func (pr *printer) lines(c *conversation, p *dissect.Packet) {
 	pr.heading(c)
 	pr.layout.Times = c.session != nil && !c.session.Untimed
+	if w := pr.sheet; w != nil {
+		w.shown++
+		pr.out.Write(w.append(nil, p))
+		w.answers = pr.layout.Append(w.answers, p)
+		return
+	}
 	b := pr.layout.Append(pr.text[:0], p)
 	pr.keep(b)
 	pr.out.Write(b)
-	if a := pr.answers; a != nil {
-		a.layout.Times = pr.layout.Times
-		a.text = a.layout.Append(a.text, p)
-	}
 }
 
 // keep keeps memory for the next packet, unless this one was large.
@@ -115,6 +106,10 @@ func (pr *printer) keep(b []byte) {
 // say prints a remark about c, between the packets for people, and beside them for programs.
 func (pr *printer) say(c *conversation, format string, values ...any) {
 	text := fmt.Sprintf(format, values...)
+	if w := pr.sheet; w != nil && w.shown < worksheetPackets {
+		w.answers = fmt.Appendf(w.answers, "# %s\n", text)
+		return
+	}
 	if pr.people() {
 		pr.heading(c)
 		fmt.Fprintf(pr.out, "# %s\n", text)
@@ -128,12 +123,12 @@ func (pr *printer) say(c *conversation, format string, values ...any) {
 
 // end writes what can only be written at the end.
 func (pr *printer) end(maker string) error {
-	if a := pr.answers; a != nil && a.shown > 0 {
-		if more := pr.packets - a.shown; more > 0 {
-			fmt.Fprintf(pr.out, "# %d more packets are left out: a worksheet has %d at most\n", more, worksheetPackets)
+	if w := pr.sheet; w != nil && w.shown > 0 {
+		if w.shown == worksheetPackets && pr.packets > w.shown {
+			fmt.Fprintf(pr.out, "# %d more packets are left out: a worksheet has %d at most\n", pr.packets-w.shown, worksheetPackets)
 		}
-		pr.out.WriteString("\f\n")
-		pr.out.Write(a.text)
+		pr.out.WriteString("\f\n# answers\n")
+		pr.out.Write(w.answers)
 	}
 	if pr.page != nil && pr.packets > 0 {
 		pr.page.Maker = maker

@@ -63,8 +63,10 @@ func (a *Authorizer) check() error {
 	return nil
 }
 
-// credentials is the Credentials of [mqtt.Config]. Its errors say nothing of the secrets.
-func (a *Authorizer) credentials(ctx context.Context) (userName string, password []byte, err error) {
+// Credentials returns what CONNECT has as user name and password: it is the Credentials that [Config.MQTT] gives to
+// [mqtt.Config]. What cannot be sent matches [packet.ErrInvalid], other errors are those of Secrets. Those that it makes itself
+// say nothing of the secrets.
+func (a *Authorizer) Credentials(ctx context.Context) (userName string, password []byte, err error) {
 	var secrets AuthorizerSecrets
 	if a.Secrets != nil {
 		if secrets, err = a.Secrets(ctx); err != nil {

@@ -105,7 +105,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,
 		Retry: func(err error) bool { return worthRetry(err, c.clock()()) }}
 	if c.Authorizer != nil {
-		m.Credentials = c.Authorizer.credentials
+		m.Credentials = c.Authorizer.Credentials
 	}
 	if aws {
 		m.Check = func(message *mqtt.Message) error { return Check(*message) }

@@ -50,3 +50,14 @@ func ExampleProxyError() {
 	// true
 	// refuses connections: is it running, and is the port right?
 }
+
+// What AWS IoT Core reads of the user name stands behind its '?'.
+func ExampleAuthorizer_Credentials() {
+	gate := iot.Authorizer{Name: "gate", TokenKey: "token", UserName: "ann",
+		Secrets: func(context.Context) (iot.AuthorizerSecrets, error) {
+			return iot.AuthorizerSecrets{Token: "abc", Signature: "c2ln+w=="}, nil
+		}}
+	userName, _, err := gate.Credentials(context.Background())
+	fmt.Println(userName, err)
+	// Output: ann?x-amz-customauthorizer-name=gate&x-amz-customauthorizer-signature=c2ln%2Bw%3D%3D&token=abc <nil>
+}

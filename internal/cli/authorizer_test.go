@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -8,9 +9,11 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,10 +26,13 @@ type gatehouse struct {
 	token, signature string // files
 }
 
+// gateKey signs tokens. RSA keys are slow to make: one for all tests.
+var gateKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // atGate runs a test in a bubble.
 func atGate(t *testing.T, test func(*testing.T, *gatehouse)) {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := gateKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +123,25 @@ func TestCustomAuthorizerWhosePoliciesDoNotAllowIt(t *testing.T) {
 		if err := r.stderr.String(); !strings.Contains(err, "no policy that the authorizer returns allows iot:Subscribe on arn:aws:iot:us-east-1:ACCOUNT:topicfilter/test/commands") ||
 			!strings.Contains(err, "next: aws iot test-invoke-authorizer") {
 			t.Errorf("exit code %d: %s", r.exit, err)
+		}
+	})
+}
+
+// On port 443 the protocol for certificates is offered by itself.
+func TestPort443(t *testing.T) {
+	inCloud(t, aws.Config{}, func(t *testing.T, c *cloud) {
+		var asked string
+		dial := func(ctx context.Context, _, address string) (net.Conn, error) {
+			asked = address
+			return c.DialALPN(ctx)
+		}
+		for _, args := range [][]string{{"--port", "443"}, {"-e", awsHost + ":443"}, {"-e", awsHost + ":8883", "--port", "443"}} {
+			time.Sleep(2 * time.Second)
+			r := run(t, Publisher, dial, nil, c.args(append([]string{"-m", "hi"}, args...)...)...)
+			r.ended(ExitDone)
+			if asked != awsHost+":443" {
+				t.Errorf("%q: dialled %s", args, asked)
+			}
 		}
 	})
 }

@@ -86,9 +86,13 @@ func (o *login) custom() *iot.Authorizer {
 		}}
 }
 
-// logIn makes user name and password part of cfg, unless an authorizer has them.
+// logIn makes user name and password part of cfg.
 func (o *login) logIn(cfg *mqtt.Config) {
-	if o.authorizerGiven || o.userName == "" {
+	switch {
+	case o.authorizerGiven:
+		cfg.Credentials = o.custom().Credentials
+		return
+	case o.userName == "":
 		return
 	}
 	cfg.Credentials = func(context.Context) (string, []byte, error) {

@@ -143,7 +143,7 @@ func Publisher(p *Process) (code ExitCode) {
 // check finds the mistakes that need no file and no network.
 func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 	if o.dryRun {
-		for _, name := range []string{"check", "json", "store", "page", "pcap", "keylog", "authorizer", "token-key"} {
+		for _, name := range []string{"check", "json", "store", "page", "pcap", "keylog"} {
 			if t.Given(name) {
 				return iot.Endpoint{}, fmt.Errorf("--dry-run and --%s exclude each other: it opens no connection, and keeps nothing", name)
 			}

@@ -408,6 +408,7 @@ func TestClientIDOfAFlagOrAVariable(t *testing.T) {
 		{"", "--client-id x", "x"},
 		{"", "-p pre", "pre-"},
 		{"", "", "test-"},
+		{"", "-p=", ""}, // a uuid alone
 		{"MQTT_PUBLISHER_CLIENT_ID=v", "", "v"},
 		{"MQTT_PUBLISHER_CLIENT_ID=v", "-p pre", "pre-"}, // the flag wins over the variable
 		{"MQTT_PUBLISHER_CLIENT_ID=v", "--client-id x -p pre", "x"},

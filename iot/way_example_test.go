@@ -15,7 +15,9 @@ import (
 
 // Replace the certificate of a running client on SIGHUP. The connection stays; the next one uses the new files.
 func Example_renewCertificate() {
-	credentials, err := iot.LoadCredentials("certs")
+	certs, desk, done := playAWS()
+	defer done()
+	credentials, err := iot.LoadCredentials(certs)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -25,7 +27,7 @@ func Example_renewCertificate() {
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		for range hangups {
-			fresh, err := iot.LoadCredentials("certs")
+			fresh, err := iot.LoadCredentials(certs)
 			if err != nil {
 				log.Print(err) // what was loaded before stays in use
 				continue
@@ -33,7 +35,23 @@ func Example_renewCertificate() {
 			current.Store(fresh)
 		}
 	}()
-	_ = iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientID: "meter-7", CurrentCredentials: current.Load}
+	server := iot.Config{
+		Endpoint:           "a1b2c3-ats.iot.us-east-1.amazonaws.com",
+		ClientID:           "meter-7",
+		CurrentCredentials: current.Load, // asked for each connection
+		DialContext:        desk,
+	}
+	config, err := server.MQTT()
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn, err := config.Dial(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn.Close()
+	fmt.Println("connected")
+	// Output: connected
 }
 
 // What fails on the way through a proxy says so.

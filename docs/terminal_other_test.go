@@ -1,0 +1,13 @@
+//go:build !linux
+
+package docs_test
+
+import (
+	"os"
+	"testing"
+)
+
+func openTerminal(t *testing.T) (screen, terminal *os.File) {
+	t.Skip("a pseudo terminal is opened with the system calls of Linux")
+	return nil, nil
+}

@@ -43,6 +43,14 @@ func (t *Table) Help() string {
 	return b.String()
 }
 
+// introduce tells those who call a program with nothing at all what it is, and the first example: they see more of it than
+// of a page of options.
+func (t *Table) introduce(p *Process) {
+	if len(p.Args) == 0 {
+		fmt.Fprintf(p.Stderr, "%s - %s\n\n  %s\n\n", t.Program, t.Summary, t.Examples[0])
+	}
+}
+
 // variables is the paragraph on the environment, or "" if no option has a variable.
 func (t *Table) variables() string {
 	var names []string

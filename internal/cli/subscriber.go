@@ -95,6 +95,7 @@ func Subscriber(p *Process) (code ExitCode) {
 	log := &console{program: table.Program, quiet: o.quiet, out: p.Stderr}
 	target, err := o.check(table)
 	if err != nil {
+		table.introduce(p)
 		return table.Mistake(p, "%w", err)
 	}
 	if o.connection.check {

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-var readme = page{path: "../README.md", least: 0, prepare: prepareReadme, rewrite: rewriteReadme, apart: func(command string) bool {
+var readme = page{path: "../README.md", least: 4, prepare: prepareReadme, rewrite: rewriteReadme, apart: func(command string) bool {
 	return command == "go run ./cmd/demo"
 }}
 

@@ -57,6 +57,8 @@ func (o *options) readCapture(r *bufio.Reader, pr *printer) error {
 				return failed
 			}
 			switch {
+			case errors.As(err, new(writeError)):
+				return err
 			case err == io.ErrUnexpectedEOF:
 				fmt.Fprintf(pr.errors, "dissect: the capture ends inside of what follows its frame %d\n", n)
 			case err != io.EOF:

@@ -219,6 +219,9 @@ func (h *hexReader) line(line string) error {
 		return h.written(h.array.add(h.array.stream.Direction, 0, b))
 	}
 	b, err := hex.DecodeString(onlyHex(line))
+	if err == hex.ErrLength && quotedAny.MatchString(line) {
+		return fmt.Errorf("line %d is %w: %q has half a byte", h.at, errNoHex, shorten(line))
+	}
 	if err != nil || !quotedAny.MatchString(line) {
 		return fmt.Errorf("line %d is %w: %q", h.at, errNoHex, shorten(line))
 	}

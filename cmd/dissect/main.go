@@ -57,9 +57,10 @@ func (o *options) table() *cli.Table {
 		OneOf:   []string{"hex", "spec"},
 		Operand: &o.file,
 		Notes: []string{
-			"FILE, or stdin, holds hex (of xxd, hexdump -C, tshark -x, arrays of Go and C, or -f hex), raw bytes, pcap or pcapng. " +
-				"In hex, '#' starts a comment, a line that starts with > comes from the client, one with < from the server; " +
-				"other lines of bare hex are a packet or more each.",
+			"FILE, or stdin, holds hex (of xxd, hexdump -C, od -t x1, tshark -x, tcpdump -x, arrays of Go and C, or -f hex), raw bytes, pcap or pcapng, " +
+				"each perhaps in gzip. In hex, '#' starts a comment, a line that starts with > comes from the client, one with < from the server; " +
+				"other lines of bare hex are a packet or more each. Each packet is printed as soon as its last byte is there.",
+			"At a time it follows 256 connections of a trace and 1024 of a capture; a page shows 240 packets, and a worksheet 100.",
 			"Exit status: 0 read to the end, 1 cannot read, or nothing to explain, 2 usage, 9 with --strict: rule broken, 10 input ends inside a packet.",
 		},
 	}
@@ -94,6 +95,9 @@ func run(p *cli.Process) cli.ExitCode {
 	case errors.Is(err, syscall.EPIPE): // who reads has seen enough
 		return cli.ExitDone
 	case errors.As(err, new(writeError)):
+		if path := (*os.PathError)(nil); errors.As(err, &path) {
+			err = path.Err
+		}
 		fmt.Fprintf(p.Stderr, "dissect: cannot write to stdout: %v\n", err)
 		return cli.ExitLocal
 	case err != nil:

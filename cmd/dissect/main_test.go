@@ -314,6 +314,13 @@ func FuzzInput(f *testing.F) {
 	f.Add([]byte("\x0a\x0d\x0d\x0a\x0c\x00\x00\x00\x0c\x00\x00\x00"), "pcap")
 	f.Add([]byte("\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\x00\x65\x00\x00\x00"), "pcap")
 	f.Add([]byte("0000  c0 00   .."), "hex")
+	f.Add([]byte("{0xc0, 0x00, 'a'} /* c000 */\n\"\\x30\\x00\""), "auto")
+	f.Add([]byte("0000000 c0 00\n0000002\n12:00:00.0 IP\n\t0x0000:  4500\n"), "hex")
+	f.Add(pcapOf(101, ipv4(5000, 1883, 99, 2, ""), ipv4(5000, 1883, 105, 0x18, connectC), ipv4(1883, 5000, 9, 0x11, "\x20\x02")), "auto")
+	f.Add(pcapngOf(ipv4(5000, 8883, 99, 0x18, "\x16\x03\x01"), ipv4(5000, 1883, 1, 0x18, connectC[:4])), "pcap")
+	if frames, err := os.ReadFile("testdata/tshark-x.txt"); err == nil {
+		f.Add(frames, "auto")
+	}
 	f.Fuzz(func(t *testing.T, b []byte, kind string) {
 		var out bytes.Buffer
 		run(&cli.Process{Args: []string{"-I", kind}, Getenv: func(string) string { return "" }, Stdin: bytes.NewReader(b), Stdout: &out, Stderr: &out})

@@ -124,6 +124,31 @@ func TestAClosedPipeEndsTheProcess(t *testing.T) {
 	}
 }
 
+func TestAPipeThatIsClosedBetweenMessagesEndsTheProcess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells of it before the next write")
+	}
+	_, endpoint, ends := nearby.Broker(t)
+	c := command(t, "-e", endpoint, "-n", "0", "-i", "1h", "-m", "x", "--json")
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stdout.Read(make([]byte, 1)) // the first message was acknowledged
+	stdout.Close()
+	if err := c.Wait(); err != nil || !strings.HasPrefix(stderr.String(), "1 acknowledged in ") {
+		t.Errorf("it ended with %v, and said %q", err, &stderr)
+	}
+	if err := <-ends; err != nil {
+		t.Errorf("it left without DISCONNECT: %v", err)
+	}
+}
+
 func TestExitCodeOfTheProcess(t *testing.T) {
 	c := command(t, "--help")
 	out, err := c.Output()

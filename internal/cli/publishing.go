@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"iotwire/iot"
@@ -43,6 +45,7 @@ type publishing struct {
 	paused    bool          // the interval is not over
 	ended     bool          // nothing more is to be sent
 	signalled bool          // and that because of a signal
+	left      ExitCode      // and now, because of a second one
 	status    bool          // many messages are shown as a status line
 	closed    bool          // standard output is: whoever read it has seen enough
 	hopeless  bool          // the server hangs up on what is to be sent
@@ -100,7 +103,16 @@ func (r *publishing) run(messages source) ExitCode {
 	r.resume()
 	stream := items(ctx, messages)
 	defer r.log.endStatus()
-	for !r.ended || r.pending > 0 {
+	var unread chan struct{} // closed when nobody reads the reports any more
+	if r.o.json {
+		unread = make(chan struct{})
+		go func() {
+			if awaitNoReader(r.process.Stdout) {
+				close(unread)
+			}
+		}()
+	}
+	for (!r.ended || r.pending > 0) && r.left == 0 {
 		r.send(ctx)
 		wanted := stream
 		if r.waiting || r.ended {
@@ -118,6 +130,9 @@ func (r *publishing) run(messages source) ExitCode {
 			}
 		case <-r.pause.C:
 			r.paused = false
+		case <-unread:
+			unread = nil
+			r.unreported(syscall.EPIPE)
 		case <-r.silence.C:
 			if r.o.store != "" && !r.ended {
 				break // what comes is kept, connection or not
@@ -129,21 +144,11 @@ func (r *publishing) run(messages source) ExitCode {
 			r.stop(diagnose(err, r.server))
 			r.abandon(cancel)
 		case s := <-r.process.Signals:
-			if r.signalled {
-				return signalCode(s)
-			}
-			r.signalled = true
-			more := ""
-			if r.pending > 0 {
-				more = "; waiting for the acknowledgement of " + plural(r.pending, "message")
-			}
-			r.log.warn("stopping (again to leave at once)%s", more)
-			r.stop(&failure{signalCode(s), []string{"interrupted"}})
-			r.limit = min(r.limit, drainTime)
-			if r.pending > 0 {
-				r.silence.Reset(r.limit)
-			}
+			r.interrupt(s)
 		}
+	}
+	if r.left != 0 {
+		return r.left
 	}
 	took := time.Since(began)
 	cancel() // nothing is pending: DISCONNECT
@@ -330,10 +335,15 @@ func (r *publishing) settle(res result) {
 	r.show(res)
 	if r.o.json {
 		if _, err := r.process.Stdout.Write(res.appendReport(nil, r.tally.total)); err != nil {
-			r.closed = isClosedPipe(err)
-			r.stop(&failure{ExitLocal, []string{outputError(err).Error()}})
+			r.unreported(err)
 		}
 	}
+}
+
+// unreported stops the sending, since there is no place for reports.
+func (r *publishing) unreported(err error) {
+	r.closed = isClosedPipe(err)
+	r.stop(&failure{ExitLocal, []string{outputError(err).Error()}})
 }
 
 // show says that a message is done: with a line for each of a few, and a status line for more, where somebody watches.
@@ -378,15 +388,36 @@ func (r *publishing) reject(res result) {
 	r.stop(why)
 }
 
+// interrupt stops the sending for a signal, and leaves for the second one.
+func (r *publishing) interrupt(s os.Signal) {
+	if r.signalled {
+		r.left = signalCode(s)
+		return
+	}
+	r.signalled = true
+	more := ""
+	if r.pending > 0 {
+		more = "; waiting for the acknowledgement of " + plural(r.pending, "message")
+	}
+	r.log.warn("stopping (again to leave at once)%s", more)
+	r.stop(&failure{signalCode(s), []string{"interrupted"}})
+	r.limit = min(r.limit, drainTime)
+	if r.pending > 0 {
+		r.silence.Reset(r.limit)
+	}
+}
+
 // abandon ends the client; the messages that are pending end with it.
 func (r *publishing) abandon(cancel context.CancelFunc) {
 	cancel()
-	for r.pending > 0 {
+	for r.pending > 0 && r.left == 0 {
 		select {
 		case <-r.accepted:
 			r.busy = false
 		case res := <-r.results:
 			r.settle(res)
+		case s := <-r.process.Signals:
+			r.interrupt(s)
 		}
 	}
 }

@@ -91,6 +91,7 @@ func Publisher(p *Process) (code ExitCode) {
 	}
 	target, err := o.check(table)
 	if err != nil {
+		table.introduce(p)
 		return table.Mistake(p, "%w", err)
 	}
 	log := &console{program: table.Program, quiet: o.quiet, terse: !p.TerminalError && !o.traced(), out: p.Stderr}
@@ -104,7 +105,7 @@ func Publisher(p *Process) (code ExitCode) {
 	if err := o.checkMessage(target, messages); err != nil {
 		return table.Mistake(p, "%w", err)
 	}
-	if o.dryRun && tracing {
+	if o.dryRun {
 		return o.rehearse(table, p, log, target, messages)
 	}
 	cfg, server, err := o.config(target, p, log)
@@ -149,7 +150,7 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 			}
 		}
 		o.endpoint = cmp.Or(o.endpoint, "mqtt://localhost")
-		o.verbose = o.verbose || o.trace.file == ""
+		o.verbose = o.verbose || tracing && o.trace.file == ""
 	}
 	target, err := o.target(t)
 	if err != nil {

@@ -13,9 +13,6 @@ import (
 )
 
 func (o *publisherOptions) dryRunOptions() []Option {
-	if !tracing {
-		return nil
-	}
 	return []Option{{Name: "dry-run", Value: &o.dryRun, Help: "print what would be sent; open no connection"}}
 }
 
@@ -46,10 +43,12 @@ func (o *publisherOptions) rehearse(t *Table, p *Process, log *console, target i
 	}
 	defer trace.close(&code)
 	stage := &rehearsal{out: p.Stdout, ready: make(chan struct{}, 1)}
-	if trace.sentOnly = true; trace.out == nil {
-		trace.out = stage.audience()
+	if tracing {
+		if trace.sentOnly = true; trace.out == nil {
+			trace.out = stage.audience()
+		}
+		trace.layout.Times = t.Given("trace-times") && o.trace.times == "on" // they mean nothing here
 	}
-	trace.layout.Times = t.Given("trace-times") && o.trace.times == "on" // they mean nothing here
 	cfg.Dial = func(context.Context) (net.Conn, error) { return stage, nil }
 	trace.attach(&cfg)
 	r := newPublishing(o, p, &console{quiet: true, out: io.Discard}, messages)

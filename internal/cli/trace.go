@@ -88,7 +88,7 @@ func (o *connection) openTrace(p *Process, log *console, server string) (*tracer
 		return nil, nil
 	}
 	if !tracing {
-		return nil, errors.New("this program was built without traces: build it without -tags notrace")
+		return nil, errors.New("this program was built without traces, with -tags notrace: it cannot show packets")
 	}
 	r, err := o.openRecording(p, log, server)
 	if err != nil {

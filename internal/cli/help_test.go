@@ -119,6 +119,13 @@ func TestMistakesAreOneLineAndExitCode2BeforeAnythingIsSent(t *testing.T) {
 			}
 		})
 		stderr := r.stderr.String()
+		if c.args == "" && c.env == "" { // an example comes first
+			introduction, line, _ := strings.Cut(stderr, "\n\n"+c.program+": ")
+			if !strings.HasPrefix(introduction, c.program+" - ") || !strings.Contains(introduction, "\n\n  "+c.program+" -e ") {
+				t.Errorf("%s without arguments: it said\n%s", c.program, stderr)
+			}
+			stderr = c.program + ": " + line
+		}
 		want := c.program + ": " + c.want + strings.ReplaceAll(hint, "%s", c.program)
 		switch {
 		case r.exit != ExitUsage, r.stdout.String() != "", strings.Index(stderr, "\n") != len(stderr)-1, len(stderr) > 500,

@@ -156,6 +156,8 @@ func (l *Layout) hexLine(b []byte, p *Packet) []byte {
 }
 
 // shownBytes is the bytes of p, with stars in place of a password unless secrets may be seen.
+//
+//go:noinline
 func (p *Packet) shownBytes(secrets bool) []byte {
 	b := p.Bytes
 	for n := range p.Fields {

@@ -25,6 +25,8 @@ var (
 )
 
 // columns is how many columns of a terminal a text takes.
+//
+//go:noinline
 func columns(s string) (n int) {
 	for _, r := range s {
 		n += columnsOf(r)

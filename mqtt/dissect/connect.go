@@ -67,20 +67,17 @@ func (c *cursor) connect() {
 func (c *cursor) connectFlags(flags byte) {
 	p, at := c.p, c.at
 	c.at++
-	bit := func(mask byte, name, set, clear, section, statements string) {
-		meaning := clear
-		if flags&mask != 0 {
-			meaning = set
-		}
-		p.bits(at, mask, VariableHeader, name, meaning, section, statements)
+	clean := "go on with the stored session"
+	if flags&0x02 != 0 {
+		clean = "start with no stored state"
 	}
-	bit(0x80, "User Name Flag", "", "", "3.1.2.8", "3.1.2-18 3.1.2-19")
-	bit(0x40, "Password Flag", "", "", "3.1.2.9", "3.1.2-22 3.1.2-20 3.1.2-21")
-	bit(0x20, "Will Retain", "", "", "3.1.2.7", "3.1.2-15 3.1.2-16 3.1.2-17")
-	bit(0x18, "Will QoS", "", "", "3.1.2.6", "3.1.2-14 3.1.2-13")
-	bit(0x04, "Will Flag", "", "", "3.1.2.5", "3.1.2-9 3.1.2-8 3.1.2-11 3.1.2-12")
-	bit(0x02, "Clean Session", "start with no stored state", "go on with the stored session", "3.1.2.4", "3.1.2-6 3.1.2-4")
-	bit(0x01, "Reserved", "must be 0", "must be 0", "3.1.2.3", "3.1.2-3")
+	p.bits(at, 0x80, VariableHeader, "User Name Flag", "", "3.1.2.8", "3.1.2-18 3.1.2-19")
+	p.bits(at, 0x40, VariableHeader, "Password Flag", "", "3.1.2.9", "3.1.2-22 3.1.2-20 3.1.2-21")
+	p.bits(at, 0x20, VariableHeader, "Will Retain", "", "3.1.2.7", "3.1.2-15 3.1.2-16 3.1.2-17")
+	p.bits(at, 0x18, VariableHeader, "Will QoS", "", "3.1.2.6", "3.1.2-14 3.1.2-13")
+	p.bits(at, 0x04, VariableHeader, "Will Flag", "", "3.1.2.5", "3.1.2-9 3.1.2-8 3.1.2-11 3.1.2-12")
+	p.bits(at, 0x02, VariableHeader, "Clean Session", clean, "3.1.2.4", "3.1.2-6 3.1.2-4")
+	p.bits(at, 0x01, VariableHeader, "Reserved", "must be 0", "3.1.2.3", "3.1.2-3")
 	will, qos := flags&0x04 != 0, flags>>3&3
 	if flags&0x01 != 0 {
 		p.broken(at, "3.1.2-3", "the reserved Connect Flag is 1, must be 0")

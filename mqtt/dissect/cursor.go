@@ -35,14 +35,14 @@ func (c *cursor) add(n int, f Field) *Field {
 		f.Data = c.p.Bytes[c.at : c.at+n : c.at+n]
 	}
 	c.at += n
-	return c.p.put(f)
+	return c.p.put(&f)
 }
 
 // put adds a field to the list, or to the last field of a list that is full.
-func (p *Packet) put(f Field) *Field {
+func (p *Packet) put(f *Field) *Field {
 	n := len(p.Fields)
 	if n < mostFields || n == mostFields && f.Mask < 0x80 { // the lower bits of a byte whose upper ones are in the list
-		p.Fields = append(p.Fields, f)
+		p.Fields = append(p.Fields, *f)
 		return &p.Fields[n]
 	}
 	last := &p.Fields[n-1]
@@ -53,7 +53,7 @@ func (p *Packet) put(f Field) *Field {
 	}
 	last.Length = f.Offset + f.Length - last.Offset
 	last.Data = p.Bytes[last.Offset : last.Offset+last.Length]
-	unlisted := f
+	unlisted := *f
 	return &unlisted
 }
 
@@ -128,7 +128,7 @@ func (c *cursor) identifier(section, rules string) bool {
 
 // bits adds a field of the bits in mask of the byte at offset.
 func (p *Packet) bits(offset int, mask byte, part Part, name, meaning, section, statements string) {
-	p.put(Field{Offset: offset, Length: 1, Mask: mask, Part: part, Name: name,
+	p.put(&Field{Offset: offset, Length: 1, Mask: mask, Part: part, Name: name,
 		Number: int(p.Bytes[offset] & mask >> bits.TrailingZeros8(mask)), Meaning: meaning, Section: section, Statements: full(statements)})
 }
 
@@ -140,6 +140,7 @@ func (p *Packet) broken(offset int, rules, format string, values ...any) {
 	p.find(offset, Broken, rules, format, values)
 }
 
+//go:noinline
 func (p *Packet) unwise(offset int, rules, format string, values ...any) {
 	p.find(offset, Unwise, rules, format, values)
 }

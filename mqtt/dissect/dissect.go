@@ -191,6 +191,8 @@ func (p *Packet) Name() string {
 }
 
 // Section returns the section that describes this type of packet.
+//
+//go:noinline
 func (p *Packet) Section() string {
 	if p.NotMQTT || p.Type == 0 || p.Type >= 15 {
 		return "2.2.1"
@@ -199,6 +201,8 @@ func (p *Packet) Section() string {
 }
 
 // Broken reports whether a rule is broken.
+//
+//go:noinline
 func (p *Packet) Broken() bool {
 	return slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Level == Broken })
 }

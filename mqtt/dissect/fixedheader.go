@@ -103,6 +103,8 @@ const (
 
 // remainingLength reads the Remaining Length at the start of b (section 2.2.3), and says how many bytes it takes. The
 // standard's own loop looks at the multiplier after it has grown, and so refuses what table 2.4 allows: four bytes.
+//
+//go:noinline
 func remainingLength(b []byte) (length, size int, state lengthState) {
 	factor := 1
 	for size < 4 {
@@ -139,7 +141,7 @@ func (p *Packet) readLength(length, size int, state lengthState) {
 	case size > 1 && p.Bytes[size] == 0:
 		p.unwise(1, "2.2.3", "Remaining Length %d takes %d bytes where fewer would do", length, size)
 	}
-	p.Fields = append(p.Fields, f)
+	p.put(&f)
 	if least := p.leastLength(); state == lengthWhole && p.Missing > 0 && length < least {
 		p.broken(1, p.Section(), "Remaining Length of %s is %d, must be at least %d", p.Name(), length, least)
 	}
@@ -147,6 +149,8 @@ func (p *Packet) readLength(length, size int, state lengthState) {
 
 // leastLength is the Remaining Length that the fields of a packet of this type need at least. A whole packet shows
 // which of them is missing, one that is cut short only this.
+//
+//go:noinline
 func (p *Packet) leastLength() int {
 	switch p.Type {
 	case connect:

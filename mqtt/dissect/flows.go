@@ -42,6 +42,8 @@ func contentOf(p *Packet) uint64 {
 }
 
 // hashOf is FNV-1a.
+//
+//go:noinline
 func hashOf(parts ...[]byte) uint64 {
 	h := uint64(14695981039346656037)
 	for _, b := range parts {

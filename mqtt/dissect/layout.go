@@ -68,6 +68,7 @@ var asASCII = strings.NewReplacer("→", ">", "←", "<", "─", "-", "·", "|",
 
 func (l *Layout) width() int { return max(l.Width, 80) }
 
+//go:noinline
 func arrow(d Direction) string { return [...]string{"·", "→", "←"}[d%3] }
 
 // moment is the time of p as an offset: +0.506.
@@ -308,6 +309,8 @@ func (l *Layout) findings(p *Packet) []string {
 }
 
 // printable escapes what a terminal would obey. Findings quote only pieces that are quoted already, or single bytes.
+//
+//go:noinline
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7f {

@@ -30,6 +30,8 @@ func (e *pageEntry) name() string {
 }
 
 // side is the class of a packet: who sent it.
+//
+//go:noinline
 func (p *Packet) side() string { return [...]string{"any", "c2s", "s2c"}[p.Direction%3] }
 
 // link is a link to a packet.

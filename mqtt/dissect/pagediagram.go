@@ -91,6 +91,8 @@ func (w *pageWriter) drawing(connections []*PageConnection, of ...lanes) {
 }
 
 // end is the name of a side, above its lifeline.
+//
+//go:noinline
 func (w *pageWriter) end(class, role, name string) {
 	w.add("<p class=\"{}\"><small>{}</small>{}</p>", class, role, name)
 }
@@ -177,6 +179,8 @@ func (c chain) takes(e *pageEntry) bool {
 }
 
 // ended reports whether the last packet is one that nothing answers.
+//
+//go:noinline
 func (c chain) ended() bool {
 	switch c[len(c)-1].packet.Type {
 	case connack, puback, pubcomp, suback, unsuback, pingresp:
@@ -267,7 +271,6 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 	if end <= 0 || len(sent) == 0 {
 		return
 	}
-	x := func(t time.Duration) string { return fmt.Sprintf("%.2f%%", 16+82*float64(t)/float64(end)) }
 	var flows []chain
 	for _, one := range all {
 		if one[0].PageConnection == c && one[0].packet.said.hasID && len(flows) < 40 {
@@ -282,7 +285,7 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 	w.text("", "0", 15, "client sends")
 	w.line("life", "16%", "98%", 11, 11)
 	for _, e := range sent {
-		w.line("tick", x(e.packet.Time), x(e.packet.Time), 4, 18)
+		w.line("tick", place(e.packet.Time, end), place(e.packet.Time, end), 4, 18)
 	}
 	for row, one := range flows {
 		e, last := one[0], end
@@ -291,7 +294,7 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 		}
 		y := row*20 + 31
 		w.text("", "0", y+4, arrow(e.packet.Direction)+" id "+digits(int(e.packet.said.id)))
-		w.line("bar "+e.packet.side(), x(e.packet.Time), x(last), y, y)
+		w.line("bar "+e.packet.side(), place(e.packet.Time, end), place(last, end), y, y)
 	}
 	w.text("", "16%", bottom, "0")
 	w.text("end", "98%", bottom, span(end))
@@ -299,4 +302,11 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 	if promise > 0 {
 		w.add("<p>The longest silence of the client was {}; its Keep Alive allows {}, and the server waits {}.</p>\n", span(silence), seconds(promise), seconds(promise*3/2))
 	}
+}
+
+// place is where a moment stands on a time line that ends at end.
+//
+//go:noinline
+func place(at, end time.Duration) string {
+	return fmt.Sprintf("%.2f%%", 16+82*float64(at)/float64(end))
 }

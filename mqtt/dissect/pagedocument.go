@@ -249,9 +249,11 @@ func (w *pageWriter) samples() {
 // statements are those that the page cites.
 func (w *pageWriter) statements() {
 	w.add("<section id=\"statements\"><h2>The statements cited</h2>\n<p>The standard numbers what it demands. In other words, these are the ones that this page cites.</p>\n<dl class=\"statements\">\n")
-	for s := range Statements() {
-		if w.cited[s.ID] {
-			w.add("<dt id=\"{}\"><a href=\"{}\">{}</a></dt><dd>{}</dd>\n", s.ID, standard(s.Section()), s.ID, s.Text)
+	for rest := statementTable; rest != ""; {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		if id, _, _ := strings.Cut(line, "\t"); w.cited[id] {
+			w.add("<dt id=\"{}\"><a href=\"{}\">{}</a></dt><dd>{}</dd>\n", id, standard(Statement{ID: id}.Section()), id, statementText(id))
 		}
 	}
 	w.add("</dl>\n</section>\n")

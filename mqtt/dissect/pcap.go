@@ -1,7 +1,6 @@
 package dissect
 
 import (
-	"encoding/binary"
 	"strings"
 	"time"
 )
@@ -46,57 +45,60 @@ func (c *Capture) Append(b []byte, p *Packet) []byte {
 
 // block appends a frame.
 func (c *Capture) block(b []byte, d Direction, at uint64, data []byte, comment string) []byte {
-	little, big := binary.LittleEndian, binary.BigEndian
-	from := 0
+	from, to := 0, 1
 	if d == ToClient {
-		from = 1
+		from, to = 1, 0
 	}
-	begin, ip, tcp := len(b), len(b)+28, len(b)+48
-	b = append(b, "\x06\x00\x00\x00llll\x00\x00\x00\x00TTTTttttsizesize"+
-		"\x45\x00ss\x00\x00\x40\x00\x40\x06\x00\x00\xc0\x00\x02\x01\xc0\x00\x02\x02"+
-		"ppqqsssskkkk\x50\x18\xff\xff\x00\x00\x00\x00"...) // with the flags ACK and PSH
 	size := 40 + len(data)
-	little.PutUint32(b[begin+12:], uint32(at>>32))
-	little.PutUint32(b[begin+16:], uint32(at))
-	little.PutUint32(b[begin+20:], uint32(size))
-	little.PutUint32(b[begin+24:], uint32(size))
-	big.PutUint16(b[ip+2:], uint16(size))
-	ports := [2]int{49_152 + c.Connection%16_384, 1883}
-	big.PutUint16(b[tcp:], uint16(ports[from]))
-	big.PutUint16(b[tcp+2:], uint16(ports[1-from]))
-	big.PutUint32(b[tcp+4:], 1+c.sent[from])
-	big.PutUint32(b[tcp+8:], 1+c.sent[1-from])
-	b = append(b, data...)
-	c.sent[from] += uint32(len(data))
-	if from == 1 {
-		b[ip+15], b[ip+19] = 2, 1
-	}
-	big.PutUint16(b[tcp+16:], checksum(b[ip+12:], 6+uint32(20+len(data)))) // with a header of addresses, protocol and length
-	big.PutUint16(b[ip+10:], checksum(b[ip:tcp], 0))
-
-	b = padded(b, ip)
+	option := (size + 31) &^ 3 // where the comment is, behind the head of the block and what makes a multiple of four
+	end := option
 	if comment != "" {
-		b = little.AppendUint16(b, 1)
-		b = little.AppendUint16(b, uint16(len(comment)))
-		start := len(b)
-		b = padded(append(b, comment...), start)
-		b = append(b, 0, 0, 0, 0)
+		end += (len(comment)+3)&^3 + 8
 	}
-	b = little.AppendUint32(b, uint32(len(b)+4-begin))
-	little.PutUint32(b[begin+4:], uint32(len(b)-begin))
+	begin := len(b)
+	b = append(b, make([]byte, end+4)...)
+	block := b[begin:]
+	for i, n := range [...]int{6, len(block), 0, int(at >> 32), int(at), size, size} {
+		put32(block[4*i:], n)
+	}
+	put32(block[end:], len(block))
+	if comment != "" {
+		put32(block[option:], 1|len(comment)<<16)
+		copy(block[option+4:], comment)
+	}
+	packet := block[28 : 28+size]
+	copy(packet, "\x45\x00ss\x00\x00\x40\x00\x40\x06\x00\x00\xc0\x00\x02\x01\xc0\x00\x02\x02"+
+		"ppqqsssskkkk\x50\x18\xff\xff\x00\x00\x00\x00") // with the flags ACK and PSH
+	copy(packet[40:], data)
+	packet[15], packet[19] = byte(1+from), byte(1+to)
+	ports := [2]uint32{49_152 + uint32(c.Connection%16_384), 1883}
+	sent, received := 1+c.sent[from], 1+c.sent[to]
+	for i, n := range [...]uint32{ports[from], ports[to], sent >> 16, sent, received >> 16, received} {
+		put16(packet[20+2*i:], n)
+	}
+	put16(packet[2:], uint32(size))
+	put16(packet[36:], checksum(packet[12:], 6+uint32(20+len(data)))) // with a header of addresses, protocol and length
+	put16(packet[10:], checksum(packet[:20], 0))
+	c.sent[from] += uint32(len(data))
 	return b
 }
 
-// padded fills up with zeros what began at start, to a multiple of four bytes.
-func padded(b []byte, start int) []byte {
-	for (len(b)-start)%4 != 0 {
-		b = append(b, 0)
-	}
-	return b
+// put32 writes the lower half of n as this file has it.
+//
+//go:noinline
+func put32(b []byte, n int) {
+	b[0], b[1], b[2], b[3] = byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
 }
+
+// put16 writes the lower half of n as networks have it.
+//
+//go:noinline
+func put16(b []byte, n uint32) { b[0], b[1] = byte(n>>8), byte(n) }
 
 // checksum is that of RFC 1071, of b and what was summed up before.
-func checksum(b []byte, sum uint32) uint16 {
+//
+//go:noinline
+func checksum(b []byte, sum uint32) uint32 {
 	for ; len(b) >= 2; b = b[2:] {
 		sum += uint32(b[0])<<8 | uint32(b[1])
 	}
@@ -106,5 +108,5 @@ func checksum(b []byte, sum uint32) uint16 {
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	return ^uint16(sum)
+	return ^sum
 }

@@ -6,10 +6,16 @@ import (
 	"strings"
 )
 
-// statementTable has the numbered statements of the standard in our words: id, text, who, layer, client role.
+// statementTable has the numbered statements of the standard in our words: id, text.
 //
 //go:embed statements.tsv
 var statementTable string
+
+// roleTable says of the same statements, in the same order, whom they concern: id, who, layer, client role. A program that
+// does not ask has no copy of it.
+//
+//go:embed roles.tsv
+var roleTable string
 
 // Statement is a numbered statement of the standard (appendix B), in our words.
 type Statement struct {
@@ -42,13 +48,13 @@ func (s Statement) canonical() string {
 func Statements() iter.Seq[Statement] {
 	return func(yield func(Statement) bool) {
 		first := true
-		for line := range strings.Lines(statementTable) {
+		for line := range strings.Lines(roleTable) {
 			if first { // the names of the columns
 				first = false
 				continue
 			}
 			c := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-			if len(c) == 5 && !yield(Statement{c[0], c[1], c[2], c[3], c[4]}) {
+			if len(c) == 4 && !yield(Statement{c[0], statementText(c[0]), c[1], c[2], c[3]}) {
 				return
 			}
 		}
@@ -58,7 +64,7 @@ func Statements() iter.Seq[Statement] {
 // statementText is the text of the statement with this id, "MQTT-3.3.1-4".
 func statementText(id string) string {
 	_, text, _ := strings.Cut(statementTable, "\n"+id+"\t")
-	text, _, _ = strings.Cut(text, "\t")
+	text, _, _ = strings.Cut(text, "\n")
 	return text
 }
 

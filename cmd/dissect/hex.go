@@ -134,10 +134,10 @@ func (h *hexReader) longLine(begin []byte, r *bufio.Reader) error {
 	}
 	var err error = bufio.ErrBufferFull
 	for odd, comment := "", false; ; {
-		text, _, found := strings.Cut(text, "#")
+		before, _, found := strings.Cut(text, "#")
 		digits := odd
 		if !comment {
-			digits += onlyHex(strings.TrimRight(text, "\r\n"))
+			digits += onlyHex(strings.TrimRight(before, "\r\n"))
 		}
 		comment = comment || found
 		whole := len(digits)

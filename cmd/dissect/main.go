@@ -60,6 +60,7 @@ func (o *options) table() *cli.Table {
 			"FILE, or stdin, holds hex (of xxd, hexdump -C, od -t x1, tshark -x, tcpdump -x, arrays of Go and C, or -f hex), raw bytes, pcap or pcapng, " +
 				"each perhaps in gzip. In hex, '#' starts a comment, a line that starts with > comes from the client, one with < from the server; " +
 				"other lines of bare hex are a packet or more each. Each packet is printed as soon as its last byte is there.",
+			"-f json prints one object a packet, with the key \"connection\" where the input names connections. Numbers count in each connection for itself.",
 			"At a time it follows 256 connections of a trace and 1024 of a capture; a page shows 240 packets, and a worksheet 100.",
 			"Exit status: 0 read to the end, 1 cannot read, or nothing to explain, 2 usage, 9 with --strict: rule broken, 10 input ends inside a packet.",
 		},

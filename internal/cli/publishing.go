@@ -348,8 +348,7 @@ func (r *publishing) unreported(err error) {
 
 // show says that a message is done: with a line for each of a few, and a status line for more, where somebody watches.
 func (r *publishing) show(res result) {
-	done := r.tally.done + r.tally.caughtUp
-	if r.progress == nil && r.status && max(r.tally.total, done) > fewMessages && !r.typed() {
+	if r.progress == nil && r.status && r.crowded() {
 		r.progress = newProgress(&r.tally)
 		r.log.startStatus(cmp.Or(r.process.Columns, 80), r.progress.text)
 	}
@@ -374,8 +373,14 @@ func (r *publishing) show(res result) {
 	}
 }
 
-// typed reports whether somebody types the messages: a status line would be in the way.
-func (r *publishing) typed() bool { return r.o.lines && r.process.TerminalInput }
+// crowded reports whether there are too many messages for a line each. Where somebody types them a status line would be
+// in the way.
+func (r *publishing) crowded() bool {
+	if r.o.lines {
+		return r.tally.done+r.tally.caughtUp > fewMessages && !r.process.TerminalInput
+	}
+	return r.tally.total > fewMessages || r.tally.total == 0 && (r.o.interval < time.Second || r.tally.done > fewMessages)
+}
 
 // reject says why the server hangs up on a message. It would do so on the others of its topic.
 func (r *publishing) reject(res result) {

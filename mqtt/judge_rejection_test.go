@@ -39,6 +39,13 @@ func (j *judge) suspicious(m *outbound) bool {
 	return j.attempts > 0 && ends >= j.attempts
 }
 
+// givenUp reports whether a QoS 2 message may have been rejected. The server may still hold its identifier, and swallows
+// what comes under it.
+func (j *judge) givenUp(payload string) bool {
+	m := j.sent[payload]
+	return m != nil && m.qos == QoS2 && j.suspicious(m) && !(m.told && m.outcome == nil)
+}
+
 // resumed says what became of the messages that a process found in its store.
 func (j *judge) resumed(rejected int) {
 	j.mu.Lock()

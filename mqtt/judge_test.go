@@ -502,7 +502,7 @@ func (j *judge) brokerGot(e testbroker.Event) {
 		j.owned[payload]++
 		return
 	}
-	if j.stale[p.ID] { // by bad luck, and it cannot be helped
+	if other := j.byID[p.ID]; j.stale[p.ID] || other != payload && j.givenUp(other) { // by bad luck, and it cannot be helped
 		delete(j.stale, p.ID)
 		delete(j.holding, p.ID)
 	}

@@ -105,7 +105,13 @@ func (a *Authorizer) Credentials(ctx context.Context) (userName string, password
 
 // sendable reports whether s can be a part of a query.
 func sendable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`&#"'`, r) })
+	for _, c := range []byte(s) {
+		switch {
+		case c <= ' ', c >= 0x7f, c == '&', c == '#', c == '"', c == '\'':
+			return false
+		}
+	}
+	return true
 }
 
 // percentEncoded encodes what has a meaning in a query (RFC 3986 section 2.1), unless somebody has done so already.

@@ -156,32 +156,39 @@ func (p *Proxy) DialContext(ctx context.Context, network, address string) (net.C
 type dialContext = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // through returns DialContext for a proxy to which dial connects.
-func (p *Proxy) through(dial dialContext) dialContext {
-	return func(ctx context.Context, _, address string) (net.Conn, error) {
-		host, portText, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, invalid("%v", err)
-		}
-		port, err := parsePort("address", portText)
-		if err != nil {
+func (p *Proxy) through(dial dialContext) dialContext { return (&tunnel{p, dial}).open }
+
+// tunnel is a proxy and what connects to it.
+type tunnel struct {
+	*Proxy
+	dial dialContext
+}
+
+// open opens a connection to address through the proxy.
+func (t *tunnel) open(ctx context.Context, _, address string) (net.Conn, error) {
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, invalid("%v", err)
+	}
+	port, err := parsePort("address", portText)
+	if err != nil {
+		return nil, err
+	}
+	host, _, _ = strings.Cut(host, "%") // the zone of an IPv6 address means nothing elsewhere
+	hosts := []string{host}
+	if !t.resolves() && !isAddress(host) {
+		if hosts, err = t.lookedUp(ctx, host); err != nil {
 			return nil, err
 		}
-		host, _, _ = strings.Cut(host, "%") // the zone of an IPv6 address means nothing elsewhere
-		hosts := []string{host}
-		if !p.resolves() && !isAddress(host) {
-			if hosts, err = p.lookedUp(ctx, host); err != nil {
-				return nil, err
-			}
-		}
-		var conn net.Conn
-		for _, host := range hosts {
-			conn, err = p.connect(ctx, dial, host, uint16(port))
-			if reply := new(socksReply); err == nil || !errors.As(err, reply) {
-				break
-			}
-		}
-		return conn, err
 	}
+	var conn net.Conn
+	for _, host := range hosts {
+		conn, err = t.connect(ctx, t.dial, host, uint16(port))
+		if reply := new(socksReply); err == nil || !errors.As(err, reply) {
+			break
+		}
+	}
+	return conn, err
 }
 
 // maxAddresses is how many addresses of a server are tried, each with a connection of its own.

@@ -41,8 +41,8 @@ func (p *Proxy) fault(cause error, format string, args ...any) *ProxyError {
 	return &ProxyError{Proxy: p.String(), Problem: fmt.Sprintf(format, args...), cause: cause}
 }
 
-func (e *ProxyError) remedy(format string, args ...any) *ProxyError {
-	e.Remedy = fmt.Sprintf(format, args...)
+func (e *ProxyError) remedy(remedy string) *ProxyError {
+	e.Remedy = remedy
 	return e
 }
 

@@ -45,40 +45,68 @@ func (p *Proxy) notHTTP(first byte) error {
 	case first == 5 || first == 0: // the version of SOCKS 5; 4 answers with 0
 		return e.remedy("it may be a SOCKS proxy: write socks5h:// in front of it")
 	}
-	return e.remedy("is the port right?")
+	return e.remedy(checkPort)
 }
 
 // refusal says what an answer means that opens no tunnel.
 func (p *Proxy) refusal(a proxyAnswer, target string) error {
 	status := strings.TrimSpace(strconv.Itoa(a.code) + " " + a.reason)
-	switch a.code {
-	case 407, 401: // tinyproxy has the second for a wrong password
-		basic := a.schemes == nil
-		for _, scheme := range a.schemes {
-			basic = basic || strings.EqualFold(scheme, "basic")
-		}
-		switch {
-		case !basic:
-			return p.fault(nil, "wants to be logged in to with %s, and only Basic is spoken here (%s)", strings.Join(a.schemes, ", "), status).
-				remedy("a proxy on this machine that speaks it, such as cntlm, can stand in between").forever()
-		case p.login == nil:
-			return p.fault(nil, "wants user name and password (%s)", status).
-				remedy("write them into its URL, http://USER:PASSWORD@HOST:PORT, and that into a variable, not on the command line").forever()
-		}
-		return p.fault(nil, "does not accept this user name or password (%s)", status).
-			remedy("in a URL %% is written %%25, : is %%3A, @ is %%40 and / is %%2F").forever()
-	case 403:
-		e := p.fault(nil, "does not allow a connection to %s (%s)", target, status)
-		if !strings.HasSuffix(target, ":443") {
-			return e.remedy("many allow port 443 alone, where AWS IoT listens too: --port 443")
-		}
-		return e.remedy("ask who runs it to allow it")
-	case 502, 503, 504:
-		return p.fault(nil, "cannot reach %s (%s)", target, status).remedy("is the endpoint right, and does the proxy's network reach it?")
-	case 400, 404, 405, 501:
-		return p.fault(nil, "does not know CONNECT (%s)", status).remedy("is it a proxy, and not a web server?")
+	if a.code == 407 || a.code == 401 { // tinyproxy has the second for a wrong password
+		return p.loginRefused(a.schemes, status)
 	}
-	return p.fault(nil, "refused a connection to %s (%s)", target, status).remedy("its log, or who runs it, knows why")
+	i := 0
+	for refusals[i].code != a.code && refusals[i].code != 0 {
+		i++
+	}
+	e := p.fault(nil, refusals[i].problem, target, status).remedy(refusals[i].remedy)
+	if a.code == 403 && strings.HasSuffix(target, ":443") {
+		e.Remedy = "ask who runs it to allow it"
+	}
+	return e
+}
+
+// refusals are answers that open no tunnel, and in the end what stands for any other: %[1]s is the server, %[2]s the status.
+var refusals = [...]struct {
+	code            int
+	problem, remedy string
+}{
+	{403, "does not allow a connection to %[1]s (%[2]s)", "many allow port 443 alone, where AWS IoT listens too: --port 443"},
+	{502, unreachableBehind, checkEndpoint},
+	{503, unreachableBehind, checkEndpoint},
+	{504, unreachableBehind, checkEndpoint},
+	{400, noConnect, checkProxy},
+	{404, noConnect, checkProxy},
+	{405, noConnect, checkProxy},
+	{501, noConnect, checkProxy},
+	{0, "refused a connection to %[1]s (%[2]s)", checkLog},
+}
+
+const (
+	unreachableBehind = "cannot reach %[1]s (%[2]s)"
+	noConnect         = "does not know CONNECT (%[2]s)"
+
+	checkEndpoint = "is the endpoint right, and does the proxy's network reach it?"
+	checkProxy    = "is it a proxy, and not a web server?"
+	checkLog      = "its log, or who runs it, knows why"
+	checkPort     = "is the port right?"
+	checkEncoding = "in a URL % is written %25, : is %3A, @ is %40 and / is %2F"
+	giveLogin     = "write them into its URL, SCHEME://USER:PASSWORD@HOST:PORT, and that into a variable, not on the command line"
+)
+
+// loginRefused says what an answer means that wants to know who this is.
+func (p *Proxy) loginRefused(schemes []string, status string) error {
+	basic := schemes == nil
+	for _, scheme := range schemes {
+		basic = basic || strings.EqualFold(scheme, "basic")
+	}
+	switch {
+	case !basic:
+		return p.fault(nil, "wants to be logged in to with %s, and only Basic is spoken here (%s)", strings.Join(schemes, ", "), status).
+			remedy("a proxy on this machine that speaks it, such as cntlm, can stand in between").forever()
+	case p.login == nil:
+		return p.fault(nil, "wants user name and password (%s)", status).remedy(giveLogin).forever()
+	}
+	return p.fault(nil, "does not accept this user name or password (%s)", status).remedy(checkEncoding).forever()
 }
 
 // proxyAnswer is how an HTTP proxy answers CONNECT.
@@ -131,7 +159,7 @@ func readProxyAnswer(r io.Reader) (proxyAnswer, error) {
 func parseProxyAnswer(header string) (proxyAnswer, error) {
 	line, fields, _ := strings.Cut(header, "\n")
 	version, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
-	code, reason, _ := strings.Cut(strings.TrimLeft(status, " "), " ")
+	code, reason, _ := strings.Cut(strings.TrimSpace(status), " ")
 	a := proxyAnswer{first: 'H', reason: oneLine(shortened(strings.TrimSpace(reason)))}
 	n, err := strconv.ParseUint(code, 10, 16)
 	if len(version) != len("HTTP/1.1") || len(code) != 3 || err != nil || n < 100 {
@@ -149,5 +177,5 @@ func parseProxyAnswer(header string) (proxyAnswer, error) {
 	return a, nil
 }
 
-// shortened returns what fits on a line with other things.
-func shortened(s string) string { return strings.ToValidUTF8(s[:min(len(s), 60)], "\uFFFD") }
+// shortened returns what fits on a line with other things; oneLine mends a character that it cuts.
+func shortened(s string) string { return s[:min(len(s), 60)] }

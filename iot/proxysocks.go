@@ -1,7 +1,6 @@
 package iot
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -11,20 +10,19 @@ import (
 // askSOCKS asks for a tunnel to host and port (RFC 1928). When it returns nil, the next byte on conn is the server's.
 func (p *Proxy) askSOCKS(conn net.Conn, host string, port uint16) error {
 	const version = 5
-	request := []byte{version, 1, 0, 0} // CONNECT
-	if address, err := netip.ParseAddr(host); err != nil {
-		if len(host) > 255 {
-			return invalid("the host name has %d bytes, and SOCKS5 can send 255", len(host))
+	kind, where := byte(socksName), []byte(host)
+	if address, err := netip.ParseAddr(host); err == nil {
+		kind, where = socksIPv4, address.AsSlice()
+		if len(where) == 16 {
+			kind = socksIPv6
 		}
-		request[3] = socksName
-		request = append(append(request, byte(len(host))), host...)
-	} else if request[3] = socksIPv4; address.Is4() {
-		request = append(request, address.AsSlice()...)
+	} else if len(host) > 255 {
+		return invalid("the host name has %d bytes, and SOCKS5 can send 255", len(host))
 	} else {
-		request[3] = socksIPv6
-		request = append(request, address.AsSlice()...)
+		where = append([]byte{byte(len(host))}, where...)
 	}
-	request = binary.BigEndian.AppendUint16(request, port)
+	const connect = 1
+	request := append(append([]byte{version, connect, 0, kind}, where...), byte(port>>8), byte(port))
 
 	if err := p.logInSOCKS(conn); err != nil {
 		return err
@@ -83,7 +81,7 @@ func (p *Proxy) logInSOCKS(conn net.Conn) error {
 		return nil
 	case answer[1] == nobody && p.login == nil:
 		return p.fault(nil, "wants user name and password").
-			remedy("write them into its URL, %s://USER:PASSWORD@HOST:PORT, and that into a variable, not on the command line", p.scheme).forever()
+			remedy(giveLogin).forever()
 	case answer[1] == nobody:
 		return p.fault(nil, "lets nobody in with user name and password").remedy("it may want another way to log in, or none").forever()
 	case answer[1] != byPassword || p.login == nil:
@@ -100,7 +98,7 @@ func (p *Proxy) logInSOCKS(conn net.Conn) error {
 	}
 	if answer[1] != 0 {
 		return p.fault(nil, "does not accept this user name or password").
-			remedy("in a URL %% is written %%25, : is %%3A, @ is %%40 and / is %%2F").forever()
+			remedy(checkEncoding).forever()
 	}
 	return nil
 }
@@ -123,7 +121,7 @@ func (p *Proxy) notSOCKS(first byte) error {
 	case 0:
 		return e.remedy("it may know SOCKS4 alone, which is not spoken here")
 	}
-	return e.remedy("is the port right?")
+	return e.remedy(checkPort)
 }
 
 // socksReply is the refusal of one address. Another one of the same server may be accepted.
@@ -131,21 +129,24 @@ type socksReply struct{ error }
 
 func (r socksReply) Unwrap() error { return r.error }
 
-// socksRefusal says what a reply means that opens no tunnel (RFC 1928 section 6).
+// socksRefusal says what a reply means that opens no tunnel.
 func (p *Proxy) socksRefusal(reply byte, target string) error {
-	switch reply {
-	case 2:
-		e := p.fault(nil, "does not allow a connection to %s", target)
-		return e.remedy("ask who runs it to allow it, or try --port 443")
-	case 3, 4, 6:
-		return p.fault(nil, "cannot reach %s: %s", target, [...]string{3: "network unreachable", 4: "host unreachable", 6: "no answer in time"}[reply]).
-			remedy("is the endpoint right, and does the proxy's network reach it?")
-	case 5:
-		return p.fault(nil, "cannot reach %s: connection refused", target).remedy("is the server running, and is the port right?")
-	case 7:
-		return p.fault(nil, "does not know the command CONNECT").remedy("is it a SOCKS5 proxy for TCP?")
-	case 8:
-		return p.fault(nil, "does not know this kind of address: %s", target).remedy("socks5h:// sends names and socks5:// addresses; try the other")
+	if int(reply) >= len(socksReplies) {
+		reply = 0
 	}
-	return p.fault(nil, "failed to connect to %s (SOCKS5 reply %d)", target, reply).remedy("its log, or who runs it, knows why")
+	r := socksReplies[reply]
+	return p.fault(nil, r.problem, target).remedy(r.remedy)
+}
+
+// socksReplies are the replies of RFC 1928 section 6, and in front what stands for any other: %[1]s is the server.
+var socksReplies = [...]struct{ problem, remedy string }{
+	{"refused a connection to %[1]s", checkLog},
+	{"failed to connect to %[1]s", checkLog},
+	{"does not allow a connection to %[1]s", "ask who runs it to allow it, or try --port 443"},
+	{"cannot reach %[1]s: network unreachable", checkEndpoint},
+	{"cannot reach %[1]s: host unreachable", checkEndpoint},
+	{"cannot reach %[1]s: connection refused", "is the server running, and is the port right?"},
+	{"cannot reach %[1]s: no answer in time", checkEndpoint},
+	{"does not know the command CONNECT, to %[1]s", "is it a SOCKS5 proxy for TCP?"},
+	{"does not know this kind of address: %[1]s", "socks5h:// sends names and socks5:// addresses; try the other"},
 }

@@ -71,19 +71,21 @@ func (o *login) custom() *iot.Authorizer {
 	if !o.authorizerGiven {
 		return nil
 	}
-	return &iot.Authorizer{Name: o.authorizer, TokenKey: o.tokenKey, UserName: o.userName,
-		Secrets: func(context.Context) (s iot.AuthorizerSecrets, err error) {
-			token, err := o.token()
-			if err != nil {
-				return s, err
-			}
-			signature, err := o.signature()
-			if err != nil {
-				return s, err
-			}
-			password, err := o.password()
-			return iot.AuthorizerSecrets{Token: string(token), Signature: string(signature), Password: password}, err
-		}}
+	return &iot.Authorizer{Name: o.authorizer, TokenKey: o.tokenKey, UserName: o.userName, Secrets: o.secrets}
+}
+
+// secrets reads what the authorizer wants.
+func (o *login) secrets(context.Context) (s iot.AuthorizerSecrets, err error) {
+	token, err := o.token()
+	if err != nil {
+		return s, err
+	}
+	signature, err := o.signature()
+	if err != nil {
+		return s, err
+	}
+	password, err := o.password()
+	return iot.AuthorizerSecrets{Token: string(token), Signature: string(signature), Password: password}, err
 }
 
 // logIn makes user name and password part of cfg.

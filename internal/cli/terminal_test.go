@@ -412,11 +412,10 @@ func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
 	<-sent
 	w.press("\x03")
 	w.await("^Cpublisher: stopping (again to leave at once)")
-	began := time.Now()
 	w.press("\x03")
 	w.exit(ExitInterrupted)
-	if took := time.Since(began); took > drainTime/2 {
-		t.Errorf("it took %v", took)
+	if strings.Contains(w.text(), "1 sent but not acknowledged") {
+		t.Errorf("it has waited for the acknowledgement:\n%s", w.text())
 	}
 }
 
@@ -435,19 +434,19 @@ func TestAFewMessagesHaveALineEach(t *testing.T) {
 func TestManyMessagesShareALineThatFitsTheWindow(t *testing.T) {
 	for _, columns := range []int{40, 200} {
 		_, endpoint, _ := nearby.Broker(t)
-		w := open(t, sit{columns: columns}, "publisher", "-e", endpoint, "-m", "x", "-n", "250", "-i", "1ms")
+		w := open(t, sit{columns: columns}, "publisher", "-e", endpoint, "-m", "x", "-n", "400", "-i", "1ms")
 		w.exit(ExitDone)
 		raw, escapes := w.sent()
-		states := strings.Count(raw, "/250 acknowledged, ")
+		states := strings.Count(raw, "/400 acknowledged, ")
 		if states < 2 || escapes != "" {
 			t.Errorf("%d columns: %d states of the status line, and escape sequences %q, in %q", columns, states, escapes, raw)
 		}
 		for state := range strings.SplitAfterSeq(raw, "\r") {
-			if n := utf8.RuneCountInString(strings.TrimRight(state, "\r\n")); strings.Contains(state, "/250 ") && n >= columns {
+			if n := utf8.RuneCountInString(strings.TrimRight(state, "\r\n")); strings.Contains(state, "/400 ") && n >= columns {
 				t.Errorf("%d columns: a state is %d wide: %q", columns, n, state)
 			}
 		}
-		if seen := w.text(); strings.Contains(seen, "/250") || !strings.Contains(seen, "\n250 of 250 acknowledged in ") {
+		if seen := w.text(); strings.Contains(seen, "/400") || !strings.Contains(seen, "\n400 of 400 acknowledged in ") {
 			t.Errorf("%d columns: at the end one sees\n%s", columns, seen)
 		}
 	}

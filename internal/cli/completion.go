@@ -13,16 +13,13 @@ func (t *Table) completion(names []string) (string, error) {
 	if err := o.set(names); err != nil {
 		return "", fmt.Errorf("%s: %w", o.spelling(), err)
 	}
-	var b strings.Builder
 	switch names[len(names)-1] {
 	case "bash":
-		t.bash(&b)
+		return t.bash(), nil
 	case "zsh":
-		t.zsh(&b)
-	case "fish":
-		t.fish(&b)
+		return t.zsh(), nil
 	}
-	return b.String(), nil
+	return t.fish(), nil
 }
 
 // words are the values of o that a shell completes, if they are known.
@@ -44,8 +41,24 @@ func (o *Option) spellings(sep string) string {
 	return "-" + o.Letter + sep + "--" + o.Name
 }
 
+// value says how the value of o is completed: with what file or dir say, with with and its words, or with none.
+func (o *Option) value(file, dir, with, none string) string {
+	words := o.words()
+	switch {
+	case o.isSwitch():
+		return ""
+	case o.Metavar == "FILE":
+		return file
+	case o.Metavar == "DIR":
+		return dir
+	case words == "":
+		return none
+	}
+	return strings.ReplaceAll(with, "WORDS", words)
+}
+
 // bash writes what bash 3.2 understands, too, which is that of macOS. To bash "=" is a word of its own.
-func (t *Table) bash(b *strings.Builder) {
+func (t *Table) bash() string {
 	var cases, switches, all string
 	for _, o := range t.options() {
 		names := o.spellings("|")
@@ -53,37 +66,29 @@ func (t *Table) bash(b *strings.Builder) {
 		if o.Optional != "" {
 			switches += "|" + names
 		}
-		words := o.words()
-		switch {
-		case o.isSwitch():
-			continue
-		case o.Metavar == "FILE":
-			words = "set -- -f"
-		case o.Metavar == "DIR":
-			words = "set -- -d"
-		case words == "":
-			words = "return"
-		default:
-			words = "set -- -W '" + words + "'"
+		if value := o.value("set -- -f", "set -- -d", "set -- -W 'WORDS'", "return"); value != "" {
+			cases += "\t" + names + ") " + value + " ;;\n"
 		}
-		cases += "\t" + names + ") " + words + " ;;\n"
 	}
 	rest := "set -- -W '" + all[1:] + "'"
 	if t.Operand != nil {
 		rest = "case $word in -*) " + rest + " ;; *) set -- -f ;; esac"
 	}
-	fmt.Fprintf(b, `# bash completion of %[1]s: source <(%[1]s --completion bash)
-_%[1]s() {
+	return strings.NewReplacer("PROGRAM", t.Program, "SWITCHES", switches, "CASES", cases, "REST", rest).Replace(bashScript)
+}
+
+const bashScript = `# bash completion of PROGRAM: source <(PROGRAM --completion bash)
+_PROGRAM() {
 	local word=$2 option=$3 line
 	if [ "${COMP_WORDS[COMP_CWORD]}" = = ]; then
 		word=
 	elif [ "$option" = = ]; then
 		option=${COMP_WORDS[COMP_CWORD-2]}
 	else
-		case $option in none%[2]s) option= ;; esac
+		case $option in noneSWITCHES) option= ;; esac
 	fi
 	case $option in
-%[3]s	*) %[4]s ;;
+CASES	*) REST ;;
 	esac
 	[ "$1" = -W ] || compopt -o filenames 2>/dev/null
 	COMPREPLY=()
@@ -91,85 +96,78 @@ _%[1]s() {
 		COMPREPLY+=("$line")
 	done < <(compgen "$@" -- "$word")
 }
-complete -F _%[1]s %[1]s
-`, t.Program, switches, cases, rest)
-}
+complete -F _PROGRAM PROGRAM
+`
 
 // zsh writes what is a function for $fpath, and can be sourced as well.
-func (t *Table) zsh(b *strings.Builder) {
-	fmt.Fprintf(b, "#compdef %[1]s\n# zsh completion of %[1]s: source <(%[1]s --completion zsh)\n_%[1]s() {\n\t_arguments -s -S", t.Program)
-	escape := strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`, `\`, `\\`)
-	var excluding string
-	for _, o := range t.options() {
-		if slices.Contains(t.OneOf, o.Name) {
-			excluding += " " + o.spellings(" ")
-		}
+func (t *Table) zsh() string {
+	var excluding, all string
+	for _, name := range t.OneOf {
+		excluding += " " + t.find(name, false).spellings(" ")
 	}
 	for _, o := range t.options() {
-		rest := "[" + escape.Replace(o.Help) + "]"
-		long, letter := "", ""
-		if !o.isSwitch() {
-			long, letter = "=", "+"
-			colon := ":"
-			if o.Optional != "" {
-				long, colon = "=-", "::"
-			}
-			rest += colon + o.Metavar + ":"
-			switch words := o.words(); {
-			case o.Metavar == "FILE":
-				rest += "_files"
-			case o.Metavar == "DIR":
-				rest += "_files -/"
-			case words != "":
-				rest += "(" + words + ")"
-			}
-		}
 		// Each option is offered once, unless it collects, and so are those that it excludes.
-		var others string
+		once := "(" + o.spellings(" ") + ")"
 		if _, several := o.Value.(*[]string); several {
-			others = "*"
+			once = "*"
 		} else if slices.Contains(t.OneOf, o.Name) {
-			others = "(" + excluding[1:] + ")"
-		} else {
-			others = "(" + o.spellings(" ") + ")"
+			once = "(" + excluding[1:] + ")"
 		}
-		name := "--" + o.Name + long
-		if o.Letter != "" {
-			name = "'{-" + o.Letter + letter + ",--" + o.Name + long + "}'"
-		}
-		fmt.Fprintf(b, " \\\n\t\t'%s%s%s'", others, name, rest)
-	}
-	if t.Operand != nil {
-		b.WriteString(" \\\n\t\t':FILE:_files'")
-	}
-	fmt.Fprintf(b, "\n}\nif [ \"$funcstack[1]\" = _%[1]s ]; then _%[1]s \"$@\"; else compdef _%[1]s %[1]s; fi\n", t.Program)
-}
-
-func (t *Table) fish(b *strings.Builder) {
-	fmt.Fprintf(b, "# fish completion of %[1]s: %[1]s --completion fish | source\n", t.Program)
-	if t.Operand == nil {
-		fmt.Fprintf(b, "complete -c %s -f\n", t.Program)
-	}
-	for _, o := range t.options() {
-		fmt.Fprintf(b, "complete -c %s -l %s", t.Program, o.Name)
-		if o.Letter != "" {
-			b.WriteString(" -s " + o.Letter)
-		}
-		words := o.words()
+		name, letter := "--"+o.Name, "-"+o.Letter
+		colon := ":"
 		switch {
 		case o.isSwitch():
-		case o.Metavar == "FILE":
-			b.WriteString(" -r -F")
-		case o.Metavar == "DIR":
-			b.WriteString(" -x -a '(__fish_complete_directories)'")
+			colon = ""
 		case o.Optional != "":
-			b.WriteString(" -f")
+			name, colon = name+"=-", "::"
 		default:
-			b.WriteString(" -x")
+			name, letter = name+"=", letter+"+"
 		}
-		if words != "" {
-			b.WriteString(" -a '" + words + "'")
+		if o.Letter != "" {
+			name = "'{" + letter + "," + name + "}'"
 		}
-		b.WriteString(" -d '" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(o.Help) + "'\n")
+		all += " \\\n\t\t'" + once + name + "[" + quoted(o.Help) + "]" + colon
+		if colon != "" {
+			all += o.Metavar + ":" + o.value("_files", "_files -/", "(WORDS)", "")
+		}
+		all += "'"
 	}
+	if t.Operand != nil {
+		all += " \\\n\t\t':FILE:_files'"
+	}
+	return strings.NewReplacer("PROGRAM", t.Program, "OPTIONS", all).Replace(zshScript)
+}
+
+const zshScript = `#compdef PROGRAM
+# zsh completion of PROGRAM: source <(PROGRAM --completion zsh)
+_PROGRAM() {
+	_arguments -s -SOPTIONS
+}
+if [ "$funcstack[1]" = _PROGRAM ]; then _PROGRAM "$@"; else compdef _PROGRAM PROGRAM; fi
+`
+
+// quoted escapes help for what stands in quotes and, in zsh, in brackets.
+func quoted(help string) string {
+	return strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`).Replace(help)
+}
+
+func (t *Table) fish() string {
+	all := "# fish completion of " + t.Program + ": " + t.Program + " --completion fish | source\n"
+	complete := "complete -c " + t.Program
+	if t.Operand == nil {
+		all += complete + " -f\n"
+	}
+	for _, o := range t.options() {
+		all += complete + " -l " + o.Name
+		if o.Letter != "" {
+			all += " -s " + o.Letter
+		}
+		if o.Optional != "" {
+			all += o.value("", "", " -f -a 'WORDS'", " -f")
+		} else {
+			all += o.value(" -r -F", " -x -a '(__fish_complete_directories)'", " -x -a 'WORDS'", " -x")
+		}
+		all += " -d '" + strings.ReplaceAll(o.Help, "'", `'\''`) + "'\n"
+	}
+	return all
 }

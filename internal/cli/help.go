@@ -20,14 +20,10 @@ func (t *Table) Help() string {
 			fmt.Fprintf(&b, "  %s\n", line)
 		}
 	}
-	for i, g := range t.Groups {
+	for _, g := range t.sections() {
 		fmt.Fprintf(&b, "\n%s:\n", g.Title)
-		options := g.Options
-		if i == len(t.Groups)-1 {
-			options = append(options[:len(options):len(options)], t.common()...)
-		}
-		for _, o := range options {
-			writeOption(&b, o)
+		for i := range g.Options {
+			writeOption(&b, &g.Options[i])
 		}
 	}
 	notes := t.Notes
@@ -55,8 +51,8 @@ func (t *Table) introduce(p *Process) {
 func (t *Table) variables() string {
 	var names []string
 	for _, g := range t.Groups {
-		for _, o := range g.Options {
-			names = append(names, t.Variable(o.Name))
+		for i := range g.Options {
+			names = append(names, t.Variable(g.Options[i].Name))
 		}
 	}
 	if len(names) > 2 {
@@ -69,7 +65,7 @@ func (t *Table) variables() string {
 		". A flag wins over the variable; an empty variable counts as unset."
 }
 
-func writeOption(b *strings.Builder, o Option) {
+func writeOption(b *strings.Builder, o *Option) {
 	left := "      --" + o.Name
 	if o.Letter != "" {
 		left = "  -" + o.Letter + ", --" + o.Name

@@ -16,7 +16,7 @@ func TestHelpTexts(t *testing.T) {
 }
 
 func TestProgramsAgreeOnTheOptionsThatTheyShare(t *testing.T) {
-	options := map[string]Option{}
+	options := map[string]*Option{}
 	for _, o := range new(publisherOptions).table().options() {
 		options[o.Name] = o
 	}

@@ -1,67 +1,70 @@
 package cli
 
 import (
-	"fmt"
 	"runtime/debug"
 	"strings"
 )
 
 // ManPage returns the manual page of the program in the language of man(7), for section 1.
 func (t *Table) ManPage() string {
-	var b strings.Builder
-	name := strings.ToUpper(t.Program)
-	fmt.Fprintf(&b, ".TH %s 1 \"%s\" \"%s\"\n.SH NAME\n%s \\- %s", name, buildDate(), escapeRoff(t.Program+" "+Version()), t.Program, roff(t.Summary))
-	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n%s.SH OPTIONS\n", t.Program, roff(t.Usage))
-	for i, g := range t.Groups {
-		fmt.Fprintf(&b, ".SS %s\n", escapeRoff(g.Title))
-		options := g.Options
-		if i == len(t.Groups)-1 {
-			options = append(options[:len(options):len(options)], t.common()...)
-		}
-		for _, o := range options {
-			b.WriteString(".TP\n" + `\fB` + strings.ReplaceAll(escapeRoff(o.spellings("|")), "|", `\fR, \fB`) + `\fR`)
-			switch {
-			case o.Optional != "":
-				b.WriteString(`[=\fI` + escapeRoff(o.Metavar) + `\fR]`)
-			case o.Metavar != "":
-				b.WriteString(` \fI` + escapeRoff(o.Metavar) + `\fR`)
-			}
-			help := o.Help
-			if o.Default != "" {
-				help += " [default: " + o.Default + "]"
-			}
-			b.WriteString("\n" + roff(help))
+	page := ".TH " + strings.ToUpper(t.Program) + " 1 \"" + buildDate() + "\" \"" + escapeRoff(t.Program+" "+Version()) + "\"\n" +
+		".SH NAME\n" + t.Program + ` \- ` + roff(t.Summary) +
+		".SH SYNOPSIS\n.B " + t.Program + "\n" + roff(t.Usage) +
+		".SH OPTIONS\n"
+	for _, g := range t.sections() {
+		page += ".SS " + roff(g.Title)
+		for i := range g.Options {
+			page += g.Options[i].roff()
 		}
 	}
 	if note := t.variables(); note != "" {
-		b.WriteString(".SH ENVIRONMENT\n" + roff(note))
+		page += ".SH ENVIRONMENT\n" + roff(note)
 	}
 	title := ".SH NOTES\n"
 	for _, note := range t.Notes {
 		if codes, ok := strings.CutPrefix(note, "Exit status: "); ok {
-			b.WriteString(".SH \"EXIT STATUS\"\n" + roff(codes))
+			page += ".SH EXIT STATUS\n" + roff(codes)
 			continue
 		}
-		b.WriteString(title + roff(note))
+		page += title + roff(note)
 		title = ".PP\n"
 	}
 	if t.Examples != nil {
-		b.WriteString(".SH EXAMPLES\n.nf\n")
+		page += ".SH EXAMPLES\n.nf\n"
 		for _, line := range t.Examples {
-			b.WriteString(escapeRoff(line) + "\n")
+			page += escapeRoff(line) + "\n"
 		}
-		b.WriteString(".fi\n")
+		page += ".fi\n"
 	}
-	return b.String()
+	return page
+}
+
+// roff writes a paragraph about o.
+func (o *Option) roff() string {
+	names := strings.ReplaceAll(escapeRoff(o.spellings("|")), "|", `\fR, \fB`)
+	metavar := `\fI` + escapeRoff(o.Metavar) + `\fR`
+	switch {
+	case o.Optional != "":
+		metavar = "[=" + metavar + "]"
+	case o.Metavar != "":
+		metavar = " " + metavar
+	default:
+		metavar = ""
+	}
+	help := o.Help
+	if o.Default != "" {
+		help += " [default: " + o.Default + "]"
+	}
+	return ".TP\n" + `\fB` + names + `\fR` + metavar + "\n" + roff(help)
 }
 
 // roff writes a paragraph, in short lines.
 func roff(s string) string {
-	var b strings.Builder
+	var text string
 	for _, line := range wrap(s, 66) {
-		b.WriteString(escapeRoff(line) + "\n")
+		text += escapeRoff(line) + "\n"
 	}
-	return b.String()
+	return text
 }
 
 // escapeRoff escapes what means something to roff: hyphens are to be copied into a shell, and no line may begin a request.

@@ -112,12 +112,24 @@ func (t *Table) Variable(name string) string {
 }
 
 // options returns all options in the order of the help text, with those of every program.
-func (t *Table) options() []Option {
-	var all []Option
-	for _, g := range t.Groups {
-		all = append(all, g.Options...)
+func (t *Table) options() (all []*Option) {
+	for _, g := range t.sections() {
+		for i := range g.Options {
+			all = append(all, &g.Options[i])
+		}
 	}
-	return append(all, t.common()...)
+	return all
+}
+
+// sections returns the groups, with the options of every program in the last one.
+func (t *Table) sections() []Group {
+	sections := slices.Clone(t.Groups)
+	if len(sections) == 0 {
+		sections = []Group{{Title: "Options"}}
+	}
+	last := &sections[len(sections)-1]
+	last.Options = slices.Concat(last.Options, t.common())
+	return sections
 }
 
 // common returns the options of every program. They have no variable: they are about this one call. A command of a
@@ -206,13 +218,13 @@ func (t *Table) read(words map[string][]string, arg string, rest []string) ([]st
 func (t *Table) find(name string, letters bool) *Option {
 	for _, o := range t.options() {
 		if o.Name == name || letters && name != "" && o.Letter == name {
-			return &o
+			return o
 		}
 	}
 	return nil
 }
 
-func (o Option) isSwitch() bool {
+func (o *Option) isSwitch() bool {
 	_, ok := o.Value.(*bool)
 	return ok
 }
@@ -266,29 +278,28 @@ func (t *Table) store(words map[string][]string, getenv func(string) string) err
 	if err != nil {
 		return err
 	}
-	for _, g := range t.Groups {
-		for _, o := range g.Options {
-			if o.Default != "" {
-				if err := o.set([]string{o.Default}); err != nil {
-					panic("cli: default of " + o.spelling() + ": " + err.Error())
-				}
+	own := t.options()
+	for _, o := range own[:len(own)-len(t.common())] {
+		if o.Default != "" {
+			if err := o.set([]string{o.Default}); err != nil {
+				panic("cli: default of " + o.spelling() + ": " + err.Error())
 			}
-			if texts := words[o.Name]; texts != nil {
-				t.origin[o.Name] = fromFlag
-				if err := o.set(texts); err != nil {
-					return fmt.Errorf("%s: %w", o.spelling(), err)
-				}
-				continue
+		}
+		if texts := words[o.Name]; texts != nil {
+			t.origin[o.Name] = fromFlag
+			if err := o.set(texts); err != nil {
+				return fmt.Errorf("%s: %w", o.spelling(), err)
 			}
-			if oneByFlag && slices.Contains(t.OneOf, o.Name) {
-				continue // A flag wins over the variables of the options that it excludes, too.
-			}
-			variable := t.Variable(o.Name)
-			if text := getenv(variable); text != "" {
-				t.origin[o.Name] = fromEnvironment
-				if err := o.setVariable(text); err != nil {
-					return fmt.Errorf("%s: %w", variable, err)
-				}
+			continue
+		}
+		if oneByFlag && slices.Contains(t.OneOf, o.Name) {
+			continue // A flag wins over the variables of the options that it excludes, too.
+		}
+		variable := t.Variable(o.Name)
+		if text := getenv(variable); text != "" {
+			t.origin[o.Name] = fromEnvironment
+			if err := o.setVariable(text); err != nil {
+				return fmt.Errorf("%s: %w", variable, err)
 			}
 		}
 	}
@@ -305,7 +316,7 @@ func (t *Table) oneOf(words map[string][]string) (bool, error) {
 		if first != nil {
 			return false, fmt.Errorf("%s and %s exclude each other", first.spelling(), o.spelling())
 		}
-		first = &o
+		first = o
 	}
 	return first != nil, nil
 }
@@ -326,7 +337,7 @@ func (t *Table) oneVariable() error {
 }
 
 // spelling is the option as messages name it: -n/--count.
-func (o Option) spelling() string {
+func (o *Option) spelling() string {
 	if o.Letter == "" {
 		return "--" + o.Name
 	}

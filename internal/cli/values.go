@@ -12,7 +12,7 @@ import (
 )
 
 // set stores what texts say. It keeps the last, unless the option collects.
-func (o Option) set(texts []string) (err error) {
+func (o *Option) set(texts []string) (err error) {
 	last := texts[len(texts)-1]
 	switch value := o.Value.(type) {
 	case *string:
@@ -40,7 +40,7 @@ func (o Option) set(texts []string) (err error) {
 }
 
 // setVariable is set for the text of an environment variable.
-func (o Option) setVariable(text string) error {
+func (o *Option) setVariable(text string) error {
 	if _, several := o.Value.(*[]string); several {
 		texts := strings.Fields(text)
 		if len(texts) == 0 {
@@ -51,7 +51,7 @@ func (o Option) setVariable(text string) error {
 	return o.set([]string{text})
 }
 
-func (o Option) checkText(s string) error {
+func (o *Option) checkText(s string) error {
 	if s == "" && !o.Empty {
 		return errors.New("the value is empty")
 	}

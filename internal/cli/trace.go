@@ -131,6 +131,8 @@ func (t *tracer) close(code *ExitCode) {
 }
 
 // attach traces each connection that cfg dials from now on, on the plaintext side of TLS.
+//
+//go:noinline
 func (t *tracer) attach(cfg *mqtt.Config) {
 	if t == nil || !tracing {
 		return
@@ -147,10 +149,13 @@ func (t *tracer) attach(cfg *mqtt.Config) {
 
 // begin begins the trace of a connection. name says whose it is, where it is not the only one.
 func (t *tracer) begin(name string, conn net.Conn) *traced {
+	c := &traced{t: t, name: name, began: time.Now()}
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.connections++
-	return &traced{t: t, number: t.connections, name: name, began: time.Now(), record: t.recording.begin(t.connections, conn)}
+	c.number = t.connections
+	c.record = t.recording.begin(c.number, conn)
+	t.mu.Unlock()
+	return c
 }
 
 // print writes one packet's lines in one write. Who closed the output does not want to know.
@@ -180,21 +185,22 @@ type traced struct {
 func (c *traced) add(d dissect.Direction, b []byte) {
 	at := time.Since(c.began)
 	c.t.mu.Lock()
-	defer c.t.mu.Unlock()
-	for _, p := range c.session.Add(d, at, b) {
-		c.show(&p)
-	}
+	c.show(c.session.Add(d, at, b))
+	c.t.mu.Unlock()
 }
 
-// show prints and records a packet.
-func (c *traced) show(p *dissect.Packet) {
-	if c.t.sentOnly && p.Direction == dissect.ToClient {
-		return
+// show prints and records packets.
+func (c *traced) show(packets []dissect.Packet) {
+	for i := range packets {
+		p := &packets[i]
+		if c.t.sentOnly && p.Direction == dissect.ToClient {
+			continue
+		}
+		if c.t.shown {
+			c.print(string(c.t.layout.Append(nil, p)))
+		}
+		c.t.recording.add(&c.record, p)
 	}
-	if c.t.shown {
-		c.print(string(c.t.layout.Append(nil, p)))
-	}
-	c.t.recording.add(&c.record, p)
 }
 
 // print prints lines about the connection, under its heading if the lines above are about another one.
@@ -208,41 +214,38 @@ func (c *traced) print(text string) {
 
 // fail says that not all was written that was shown.
 func (c *traced) fail(written, of int, err error) {
+	text := fmt.Sprintf("# %d of these last %d bytes were written: %v\n", written, of, err)
 	c.t.mu.Lock()
-	defer c.t.mu.Unlock()
-	c.print(fmt.Sprintf("# %d of these last %d bytes were written: %v\n", written, of, err))
+	c.print(text)
+	c.t.mu.Unlock()
 }
 
 // lost says how the connection ended, unless it was closed here.
 func (c *traced) lost(err error) {
-	c.t.mu.Lock()
-	defer c.t.mu.Unlock()
-	var timeout net.Error
-	switch {
-	case c.closed, errors.As(err, &timeout) && timeout.Timeout():
-	case err == io.EOF:
-		c.record.page.End("the server closed the connection")
-	default:
-		c.record.page.End("the connection broke: " + err.Error())
+	how := "the connection broke: " + err.Error()
+	if err == io.EOF {
+		how = "the server closed the connection"
 	}
+	c.t.mu.Lock()
+	if !c.closed && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.record.page.End(how)
+	}
+	c.t.mu.Unlock()
 }
 
 // end prints what was cut short, and what waits for an answer.
 func (c *traced) end() {
 	c.t.mu.Lock()
-	defer c.t.mu.Unlock()
-	if c.closed {
-		return
+	if !c.closed {
+		c.closed = true
+		c.show(c.session.Close(time.Since(c.began)))
+		open := c.session.Unanswered()
+		c.record.page.Close(open)
+		if open != "" {
+			c.print("# " + open + "\n")
+		}
 	}
-	c.closed = true
-	for _, p := range c.session.Close(time.Since(c.began)) {
-		c.show(&p)
-	}
-	open := c.session.Unanswered()
-	c.record.page.Close(open)
-	if open != "" {
-		c.print("# " + open + "\n")
-	}
+	c.t.mu.Unlock()
 }
 
 // tracedConn is a client's connection. What is sent is printed before it is written, as the answer could overtake it, and

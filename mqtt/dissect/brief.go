@@ -134,25 +134,22 @@ func (l *Layout) quoted(b []byte) string {
 
 // hexLine appends the bytes of p as input for another dissection: who sent them, when, and what they are.
 func (l *Layout) hexLine(b []byte, p *Packet) []byte {
-	who := [...]string{"", "> ", "< "}[p.Direction%3]
-	b = append(b, who...)
-	if l.Times && who != "" {
-		b = append(b, moment(p.Time)+" "...)
+	head := [...]string{"", "> ", "< "}[p.Direction%3]
+	if l.Times && head != "" {
+		head += moment(p.Time) + " "
 	}
-	b = slices.Grow(b, 3*len(p.Bytes)+40)
+	b = slices.Grow(append(b, head...), 3*len(p.Bytes)+40)
 	for _, c := range p.shownBytes(l.ShowSecrets) {
 		b = append(b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15], ' ')
 	}
-	b = append(b, " # "...)
+	tail := p.Name()
 	if p.Number > 0 {
-		b = strconv.AppendInt(b, int64(p.Number), 10)
-		b = append(b, ' ')
+		tail = digits(p.Number) + " " + tail
 	}
-	b = append(b, p.Name()...)
 	if p.Missing > 0 {
-		b = append(b, ", cut short"...)
+		tail += ", cut short"
 	}
-	return append(b, '\n')
+	return append(b, " # "+tail+"\n"...)
 }
 
 // shownBytes is the bytes of p, with stars in place of a password unless secrets may be seen.

@@ -47,9 +47,9 @@ func (p *Packet) put(f *Field) *Field {
 	}
 	last := &p.Fields[n-1]
 	if last.Name != furtherFields {
-		p.Fields = append(p.Fields, Field{Offset: f.Offset, Mask: 0xff, Part: f.Part, Name: furtherFields, Kind: Undecoded,
-			Meaning: "more than are listed; their rules are checked", Section: f.Section})
+		p.Fields = append(p.Fields, Field{Offset: f.Offset, Mask: 0xff, Part: f.Part, Kind: Undecoded, Section: f.Section})
 		last = &p.Fields[n]
+		last.Name, last.Meaning = furtherFields, "more than are listed; their rules are checked"
 	}
 	last.Length = f.Offset + f.Length - last.Offset
 	last.Data = p.Bytes[last.Offset : last.Offset+last.Length]

@@ -13,11 +13,10 @@ type Style uint8
 
 // The styles.
 const (
-	Full      Style = iota // a line for each field
-	Brief                  // one line
-	Why                    // Full, and a sentence for each kind of field when it comes for the first time
-	Hex                    // the bytes in a line that can be dissected again
-	Worksheet              // Full with blanks in place of the values
+	Full  Style = iota // a line for each field
+	Brief              // one line
+	Why                // Full, and a sentence for each kind of field when it comes for the first time
+	Hex                // the bytes in a line that can be dissected again
 )
 
 // Layout prints packets for people. The zero Layout is usable: style Full in 80 columns.
@@ -46,8 +45,6 @@ func (l *Layout) Append(b []byte, p *Packet) []byte {
 		lines = []string{l.brief(p)}
 	case Hex:
 		return l.hexLine(b, p)
-	case Worksheet:
-		lines = l.full(p)
 	default:
 		lines = append(l.full(p), l.findings(p)...)
 		for _, note := range p.Notes {
@@ -66,6 +63,7 @@ func (l *Layout) Append(b []byte, p *Packet) []byte {
 
 var asASCII = strings.NewReplacer("→", ">", "←", "<", "─", "-", "·", "|", "§", "", "…", "...")
 
+//go:noinline
 func (l *Layout) width() int { return max(l.Width, 80) }
 
 //go:noinline
@@ -121,9 +119,6 @@ func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 		section = section[len("§"):]
 	}
 	value := wrap(l.value(f), column-valueColumn-1)
-	if l.Style == Worksheet {
-		value = []string{strings.Repeat("_", 20)}
-	}
 	lines := []string{painted + pad(f.Name, valueColumn-nameColumn-1) + " " + pad(value[0], column-valueColumn-1) + " " + section}
 	for _, more := range value[1:] {
 		lines = append(lines, strings.Repeat(" ", valueColumn)+more)
@@ -147,8 +142,6 @@ func (l *Layout) diagram(mask, octet byte) string {
 		switch {
 		case mask&bit == 0:
 			b = append(b, '.')
-		case l.Style == Worksheet:
-			b = append(b, '_')
 		case octet&bit != 0:
 			b = append(b, '1')
 		default:
@@ -178,15 +171,15 @@ func (l *Layout) value(f *Field) string {
 	case f.Secret && !l.ShowSecrets:
 		return "hidden"
 	case f.Kind == Number && f.Mask != 0xff && strings.HasPrefix(f.Name, "Reserved"):
-		return fmt.Sprintf("%0*b · %s", onesOf(f.Mask), f.Number, f.Meaning)
+		return and(fmt.Sprintf("%0*b", onesOf(f.Mask), f.Number), f.Meaning)
 	case f.Kind == Number && f.Name == "Packet type":
-		return fmt.Sprintf("%d %s", f.Number, f.Meaning)
+		return digits(f.Number) + " " + f.Meaning
 	case f.Kind == Number && strings.HasPrefix(f.Name, "Return code"):
-		return fmt.Sprintf("0x%02x · %s", f.Number, f.Meaning)
+		return and(fmt.Sprintf("0x%02x", f.Number), f.Meaning)
 	case f.Name == "Keep Alive":
-		return fmt.Sprintf("%d s · %s", f.Number, f.Meaning)
+		return and(digits(f.Number)+" s", f.Meaning)
 	case f.Kind == Number:
-		return and(strconv.Itoa(f.Number), f.Meaning)
+		return and(digits(f.Number), f.Meaning)
 	case f.Kind == Undecoded:
 		return f.Meaning
 	}
@@ -231,6 +224,7 @@ func onesOf(mask byte) (n int) {
 	return n
 }
 
+//go:noinline
 func and(value, meaning string) string {
 	if meaning == "" {
 		return value

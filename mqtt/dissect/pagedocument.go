@@ -15,8 +15,8 @@ var pageStyle string
 //go:embed page.js
 var pageScript string
 
-// Append appends the page to b: a whole HTML document, which is well-formed XML behind its first line.
-func (pg *Page) Append(b []byte) []byte {
+// writer returns what writes the page once, behind b.
+func (pg *Page) writer(b []byte) *pageWriter {
 	w := &pageWriter{markup: markup{b}, entries: pg.kept()}
 	w.layout = Layout{Bytes: pageRun, ShowSecrets: pg.ShowSecrets}
 	w.cited, w.explained = map[string]bool{}, map[string]bool{}
@@ -25,6 +25,12 @@ func (pg *Page) Append(b []byte) []byte {
 			w.connections = append(w.connections, c)
 		}
 	}
+	return w
+}
+
+// Append appends the page to b: a whole HTML document, which is well-formed XML behind its first line.
+func (pg *Page) Append(b []byte) []byte {
+	w := pg.writer(b)
 	w.add("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"+
 		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'\"/>\n"+
 		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n"+

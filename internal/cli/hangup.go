@@ -9,10 +9,10 @@ import (
 	"iotwire/iot"
 )
 
-// hangups returns the SIGHUPs that a program gets that runs without a terminal: they mean that its files have changed. To a
+// hangups takes the SIGHUPs that a program gets that runs without a terminal: they mean that its files have changed. To a
 // program with a terminal SIGHUP says that the terminal has gone, and ends it, as ever. On Windows none comes.
-func hangups(streams ...*os.File) <-chan os.Signal {
-	for _, f := range streams {
+func hangups() <-chan os.Signal {
+	for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
 		if isTerminal(f) {
 			return nil
 		}
@@ -28,13 +28,17 @@ func (o *connection) renew(server *iot.Config, target iot.Endpoint, p *Process, 
 	if p.Hangup == nil {
 		return
 	}
+	hangup := p.Hangup()
+	if hangup == nil {
+		return
+	}
 	current := new(atomic.Pointer[iot.Credentials])
 	current.Store(server.Credentials)
 	server.CurrentCredentials = current.Load
 	check := *server
 	check.CurrentCredentials = nil
 	go func() {
-		for range p.Hangup {
+		for range hangup {
 			fresh, err := o.credentials(target)
 			if err == nil {
 				check.Credentials = fresh

@@ -86,7 +86,7 @@ func (r *rotation) wantSeen(names ...string) {
 func TestHangupReadsTheCertificatesForTheNextConnection(t *testing.T) {
 	rotating(t, func(t *testing.T, r *rotation) {
 		r.issue("first")
-		program := start(t, Subscriber, to(r.DialTLS), func(p *Process) { p.Hangup = r.hangup }, "-e", "mqtts://localhost", "-C", r.dir)
+		program := start(t, Subscriber, to(r.DialTLS), func(p *Process) { p.Hangup = func() <-chan os.Signal { return r.hangup } }, "-e", "mqtts://localhost", "-C", r.dir)
 		r.wantSeen("first")
 
 		id := r.issue("second")
@@ -116,7 +116,7 @@ func TestHangupReadsTheCertificatesForTheNextConnection(t *testing.T) {
 func TestHangupKeepsTheCertificatesIfTheKeyIsOfAnotherOne(t *testing.T) {
 	rotating(t, func(t *testing.T, r *rotation) {
 		r.issue("first")
-		program := start(t, Subscriber, to(r.DialTLS), func(p *Process) { p.Hangup = r.hangup }, "-e", "mqtts://localhost", "-C", r.dir)
+		program := start(t, Subscriber, to(r.DialTLS), func(p *Process) { p.Hangup = func() <-chan os.Signal { return r.hangup } }, "-e", "mqtts://localhost", "-C", r.dir)
 		r.wantSeen("first")
 		_, key, err := r.certificates.Issue("second")
 		if err != nil {

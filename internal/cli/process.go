@@ -19,12 +19,12 @@ type Process struct {
 	Getenv         func(variable string) string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	Signals        <-chan os.Signal // SIGINT and SIGTERM; nil: none come
-	Hangup         <-chan os.Signal // SIGHUP: the certificates have changed; nil: none come
-	Terminal       bool             // Stdout is a terminal: control characters must not reach it
-	TerminalInput  bool             // Stdin is a terminal
-	TerminalError  bool             // Stderr is a terminal
-	Columns        int              // of the terminal that Stderr or Stdout is; 0: there is none, or it does not say
+	Signals        <-chan os.Signal        // SIGINT and SIGTERM; nil: none come
+	Hangup         func() <-chan os.Signal // starts to take SIGHUP, which says that the certificates have changed; nil: it does not
+	Terminal       bool                    // Stdout is a terminal: control characters must not reach it
+	TerminalInput  bool                    // Stdin is a terminal
+	TerminalError  bool                    // Stderr is a terminal
+	Columns        int                     // of the terminal that Stderr or Stdout is; 0: there is none, or it does not say
 
 	dial   func(ctx context.Context, network, address string) (net.Conn, error) // nil: the network; for tests
 	lookup func(ctx context.Context, host string) ([]string, error)             // likewise
@@ -44,7 +44,7 @@ func OS() *Process {
 		Stdout:        os.Stdout,
 		Stderr:        os.Stderr,
 		Signals:       signals,
-		Hangup:        hangups(os.Stdin, os.Stdout, os.Stderr),
+		Hangup:        hangups,
 		Terminal:      isTerminal(os.Stdout),
 		TerminalInput: isTerminal(os.Stdin),
 		TerminalError: isTerminal(os.Stderr),

@@ -72,6 +72,7 @@ func (o *publisherOptions) table() *Table {
 		OneOf: []string{"message", "file", "lines", "empty"},
 		Notes: []string{
 			"Ctrl-C or SIGTERM stops sending, waits shortly for what is on its way, and disconnects; a second one leaves at once.",
+			"SIGHUP to one that runs without a terminal: read the certificates again, for the next connection.",
 			"Exit status: 0 all acknowledged, 1 a file or stdout failed, 2 usage, 3 network, 4 TLS or certificates, " +
 				"5 server hung up on CONNECT, 6 connection lost, 7 not all acknowledged, 9 server broke the protocol, " +
 				"11-15 CONNACK return code 1-5, 130/143 interrupted.",

@@ -49,7 +49,7 @@ func (o *connection) openRecording(p *Process, log *console, server string) (*re
 		}
 		r.page = &dissect.Page{
 			Maker:       log.program + " " + Version(),
-			Command:     commandLine(log.program, p.Args),
+			Command:     commandLine(log.program, withoutLogin(p.Args)),
 			Began:       time.Now(),
 			ShowSecrets: r.secrets,
 		}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"iotwire/iot"
 )
@@ -54,4 +56,33 @@ func through(proxy *iot.Proxy) string {
 		return ""
 	}
 	return " through " + proxy.String()
+}
+
+// withoutLogin returns args without the user name and password of a proxy, for who may read a recording.
+func withoutLogin(args []string) []string {
+	shown := slices.Clone(args)
+	for i, arg := range shown {
+		name, url, attached := strings.Cut(arg, "=")
+		switch {
+		case name != "--proxy" && name != "-proxy":
+		case attached:
+			shown[i] = name + "=" + hideLogin(url)
+		case i+1 < len(shown):
+			shown[i+1] = hideLogin(shown[i+1])
+		}
+	}
+	return shown
+}
+
+// hideLogin returns url with dots in place of user name and password.
+func hideLogin(url string) string {
+	i := strings.LastIndexByte(url, '@')
+	if i < 0 {
+		return url
+	}
+	scheme, _, found := strings.Cut(url[:i], "://")
+	if !found {
+		return "..." + url[i:]
+	}
+	return scheme + "://..." + url[i:]
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -128,4 +130,25 @@ func TestCheckWithAProxy(t *testing.T) {
 			t.Error(out)
 		}
 	})
+}
+
+// A page has the command line in it, by which one can repeat it, but nobody's password.
+func TestPageHidesTheLoginOfTheProxy(t *testing.T) {
+	for _, args := range [][]string{
+		{"--proxy", "http://ann:s3cret@p:3128"}, {"--proxy=http://ann:s3cret@p:3128"}, {"-proxy", "ann:s3cret@p:3128"}, {"-proxy=ann:s3cret@p:3128"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked []string
+			page := filepath.Join(t.TempDir(), "page.html")
+			r := run(t, Publisher, proxied(&asked, "HTTP/1.1 200 OK\r\n\r\n"), nil, append(args, "-e", "mqtt://broker", "-m", "hi", "--page", page)...)
+			r.ended(ExitDone)
+			content, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := string(content); strings.Contains(text, "s3cret") || strings.Contains(text, "ann:") || !strings.Contains(text, "...@p:3128") {
+				t.Errorf("%q: %v %v", args, strings.Contains(text, "s3cret"), strings.Contains(text, "...@p:3128"))
+			}
+		})
+	}
 }

@@ -19,7 +19,8 @@ import (
 	"iotwire/mqtt/packet"
 )
 
-// Programs as a person has them: a process on a pseudo terminal, with a window that shows what the terminal was told to.
+// Programs as a person has them: a process on a pseudo terminal, with a window that shows what the terminal was told to. The
+// tests run at the same time, since they wait more than they work.
 
 const programVariable = "TEST_RUNS_PROGRAM"
 
@@ -72,7 +73,7 @@ func open(t *testing.T, s sit, program string, args ...string) *window {
 	}
 	resize(t, master, w.columns)
 	w.cmd = exec.Command(os.Args[0], args...)
-	w.cmd.Env = append([]string{programVariable + "=" + program, "TERM=" + s.term, "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}, s.env...)
+	w.cmd.Env = append([]string{programVariable + "=" + program, "TERM=" + s.term, "LANG=C.UTF-8", "GORACE=atexit_sleep_ms=0"}, s.env...)
 	w.cmd.Stdin, w.cmd.Stdout, w.cmd.Stderr = terminal, terminal, terminal
 	if s.stdout != nil {
 		w.cmd.Stdout = s.stdout
@@ -258,6 +259,7 @@ func (w *window) shows(line string) {
 }
 
 func TestAPersonSeesMessagesWithTheirTopics(t *testing.T) {
+	t.Parallel()
 	b, endpoint, ends := nearby.Broker(t)
 	w := open(t, sit{}, "subscriber", "-e", endpoint, "-t", "site/#", "--client-id", "me")
 	w.await("subscribed to site/#, QoS 1")
@@ -281,6 +283,7 @@ received 1 message (17 bytes) in `
 }
 
 func TestColourIsForTerminalsThatShowIt(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		sit  sit
@@ -307,6 +310,7 @@ func TestColourIsForTerminalsThatShowIt(t *testing.T) {
 }
 
 func TestNothingOfAMessageCommandsTheTerminal(t *testing.T) {
+	t.Parallel()
 	evil := "\x1b]0;owned\x07\x1b[31mred\x1b[2J\u009b2J\u202etxt.exe\x7f\b\b"
 	for _, format := range []string{"pretty", "text", "json", "hex", "base64", "%t %p", "%j %x"} {
 		b, endpoint, _ := nearby.Broker(t)
@@ -323,6 +327,7 @@ func TestNothingOfAMessageCommandsTheTerminal(t *testing.T) {
 }
 
 func TestRawIsRawOnATerminalToo(t *testing.T) {
+	t.Parallel()
 	b, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{}, "subscriber", "-e", endpoint, "-n", "1", "-F", "raw", "--quiet")
 	for b.Stats().Subscriptions == 0 {
@@ -336,6 +341,7 @@ func TestRawIsRawOnATerminalToo(t *testing.T) {
 }
 
 func TestAPersonSeesTheServerGoAndComeBack(t *testing.T) {
+	t.Parallel()
 	b, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{columns: 120}, "subscriber", "-e", endpoint, "--client-id", "me", "-n", "1")
 	w.await("subscribed to test/commands, QoS 1")
@@ -352,6 +358,7 @@ func TestAPersonSeesTheServerGoAndComeBack(t *testing.T) {
 }
 
 func TestLinesAreTypedUntilCtrlD(t *testing.T) {
+	t.Parallel()
 	_, endpoint, ends := nearby.Broker(t)
 	for _, args := range [][]string{{"-l"}, {"-f", "-"}} {
 		w := open(t, sit{}, "publisher", append(args, "-e", endpoint)...)
@@ -397,6 +404,7 @@ func silent(t *testing.T) (endpoint string, sent <-chan struct{}) {
 }
 
 func TestCtrlCIsExplainedAndWaitsShortly(t *testing.T) {
+	t.Parallel()
 	endpoint, sent := silent(t)
 	w := open(t, sit{}, "publisher", "-e", endpoint, "-m", "x")
 	<-sent
@@ -407,6 +415,7 @@ func TestCtrlCIsExplainedAndWaitsShortly(t *testing.T) {
 }
 
 func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
+	t.Parallel()
 	endpoint, sent := silent(t)
 	w := open(t, sit{}, "publisher", "-e", endpoint, "-m", "x")
 	<-sent
@@ -420,6 +429,7 @@ func TestASecondCtrlCLeavesAtOnce(t *testing.T) {
 }
 
 func TestAFewMessagesHaveALineEach(t *testing.T) {
+	t.Parallel()
 	_, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{}, "publisher", "-e", endpoint, "-m", "x", "-n", "3", "-i", "1ms")
 	w.exit(ExitDone)
@@ -432,6 +442,7 @@ func TestAFewMessagesHaveALineEach(t *testing.T) {
 }
 
 func TestManyMessagesShareALineThatFitsTheWindow(t *testing.T) {
+	t.Parallel()
 	for _, columns := range []int{40, 200} {
 		_, endpoint, _ := nearby.Broker(t)
 		w := open(t, sit{columns: columns}, "publisher", "-e", endpoint, "-m", "x", "-n", "400", "-i", "1ms")
@@ -453,6 +464,7 @@ func TestManyMessagesShareALineThatFitsTheWindow(t *testing.T) {
 }
 
 func TestADumbTerminalGetsLinesAlone(t *testing.T) {
+	t.Parallel()
 	_, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{term: "dumb"}, "publisher", "-e", endpoint, "-m", "x", "-n", "30", "-i", "1ms")
 	w.exit(ExitDone)
@@ -463,6 +475,7 @@ func TestADumbTerminalGetsLinesAlone(t *testing.T) {
 }
 
 func TestTheStatusLineFollowsTheWindow(t *testing.T) {
+	t.Parallel()
 	_, endpoint, _ := nearby.Broker(t)
 	w := open(t, sit{columns: 80}, "publisher", "-e", endpoint, "-m", "x", "-n", "0", "-i", "1ms")
 	w.awaitSent(" acknowledged, ", 3)
@@ -482,6 +495,7 @@ func TestTheStatusLineFollowsTheWindow(t *testing.T) {
 }
 
 func TestAPersonSeesHowManyMessagesAreInTheFile(t *testing.T) {
+	t.Parallel()
 	b, endpoint, _ := nearby.Broker(t)
 	file, err := os.Create(filepath.Join(t.TempDir(), "messages"))
 	if err != nil {
@@ -505,6 +519,7 @@ func TestAPersonSeesHowManyMessagesAreInTheFile(t *testing.T) {
 }
 
 func TestAFileOfErrorsHasNoEscapes(t *testing.T) {
+	t.Parallel()
 	_, endpoint, _ := nearby.Broker(t)
 	file, err := os.Create(filepath.Join(t.TempDir(), "errors"))
 	if err != nil {

@@ -258,8 +258,9 @@ func (w *pageWriter) statements() {
 	for rest := statementTable; rest != ""; {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
-		if id, _, _ := strings.Cut(line, "\t"); w.cited[id] {
-			w.add("<dt id=\"{}\"><a href=\"{}\">{}</a></dt><dd>{}</dd>\n", id, standard(Statement{ID: id}.Section()), id, statementText(id))
+		id, text, _ := strings.Cut(line, "\t")
+		if id = "MQTT-" + id; w.cited[id] {
+			w.add("<dt id=\"{}\"><a href=\"{}\">{}</a></dt><dd>{}</dd>\n", id, standard(Statement{ID: id}.Section()), id, text)
 		}
 	}
 	w.add("</dl>\n</section>\n")

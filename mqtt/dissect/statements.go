@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// statementTable has the numbered statements of the standard in our words: id, text.
+// statementTable has the numbered statements of the standard in our words: id without "MQTT-", text.
 //
 //go:embed statements.tsv
 var statementTable string
@@ -63,7 +63,7 @@ func Statements() iter.Seq[Statement] {
 
 // statementText is the text of the statement with this id, "MQTT-3.3.1-4".
 func statementText(id string) string {
-	_, text, _ := strings.Cut(statementTable, "\n"+id+"\t")
+	_, text, _ := strings.Cut(statementTable, "\n"+strings.TrimPrefix(id, "MQTT-")+"\t")
 	text, _, _ = strings.Cut(text, "\n")
 	return text
 }

@@ -59,19 +59,14 @@ func (l *Layout) why(p *Packet) (lines []string) {
 	if l.explained == nil {
 		l.explained = map[string]bool{}
 	}
-	type said struct{ title, text, more string }
-	var all []said
 	for i := range p.Fields {
 		f := &p.Fields[i]
-		all = append(all, said{f.Name + ": ", sentence(f.Name), sum(p, f)})
+		lines = l.explain(lines, f.Name+": ", sentence(f.Name), sum(p, f))
 	}
 	if !p.NotMQTT {
-		all = append(all, said{"", typeSentences[p.Type&15], ""}, said{"", copySentences[p.said.qos], ""})
-	}
-	for _, s := range all {
-		if s.text != "" && !l.explained[s.text] {
-			l.explained[s.text] = true
-			lines = append(lines, l.wrapped("why  ", s.title+s.text+s.more)...)
+		lines = l.explain(lines, "", typeSentences[p.Type&15], "")
+		if answer := copyAnswers[p.said.qos]; answer != "" {
+			lines = l.explain(lines, "", "The sender keeps a copy until "+answer+" comes. If the connection is lost and the session is not, it goes out again, with DUP 1. [MQTT-4.4.0-1]", "")
 		}
 	}
 	if p.running.known {
@@ -80,11 +75,19 @@ func (l *Layout) why(p *Packet) (lines []string) {
 	return lines
 }
 
-// copySentences say what the sender of a message has to remember, by its QoS.
-var copySentences = [4]string{
-	1: "The sender keeps a copy until PUBACK comes. If the connection is lost and the session is not, it goes out again, with DUP 1. [MQTT-4.4.0-1]",
-	2: "The sender keeps a copy until PUBREC comes. If the connection is lost and the session is not, it goes out again, with DUP 1. [MQTT-4.4.0-1]",
+// explain adds a text to the lines, once.
+//
+//go:noinline
+func (l *Layout) explain(lines []string, title, text, more string) []string {
+	if text == "" || l.explained[text] {
+		return lines
+	}
+	l.explained[text] = true
+	return append(lines, l.wrapped("why  ", title+text+more)...)
 }
+
+// copyAnswers say for how long the sender of a message has to remember it, by its QoS.
+var copyAnswers = [4]string{1: "PUBACK", 2: "PUBREC"}
 
 // sum is how the length of the message of a PUBLISH comes about: " Here: 36 - 2 - 13 - 2 = 19." It is "" for other fields.
 func sum(p *Packet, f *Field) string {

@@ -155,6 +155,22 @@ func TestConnectsThroughAnHTTPProxy(t *testing.T) {
 	}
 }
 
+// An IPv6 address stands in brackets, and its zone stays here, where it means something.
+func TestHTTPProxyIsAskedForAnIPv6Address(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{t: t}
+		var asked string
+		s.front = httpProxy(&asked, "HTTP/1.1 200 OK\r\n\r\n")
+		c := Config{Endpoint: "mqtt://[2001:db8::1%eth0]:1883", ClientID: "me", Proxy: must(ParseProxy("http://[2001:db8::2]:3128"))}
+		if err, _ := s.attempt(c); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(asked, "CONNECT [2001:db8::1]:1883 HTTP/1.1\r\nHost: [2001:db8::1]:1883\r\n") || s.got[0] != "tcp [2001:db8::2]:3128" {
+			t.Errorf("asked %q of %q", asked, s.got)
+		}
+	})
+}
+
 func TestConnectsThroughAProxyWithTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

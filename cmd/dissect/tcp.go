@@ -179,6 +179,7 @@ func (c *stream) again(s segment) bool {
 	return c.over || c.talk != nil || len(c.first) > 0 || c.encrypted
 }
 
+// take takes a segment in.
 func (c *stream) take(s segment, at time.Duration) error {
 	by := 0
 	if s.source != c.ends[0] {
@@ -201,36 +202,46 @@ func (c *stream) take(s segment, at time.Duration) error {
 		d.next, d.known = s.sequence, true
 		d.seeking = !c.began
 	}
-	if len(s.data) > 0 || s.cut > 0 {
-		if int32(s.sequence-d.next) > 0 {
-			s.data = bytes.Clone(s.data) // it stays for longer than the frame
-		}
-		d.waiting = append(d.waiting, late{s.sequence, s.data, s.cut})
-		d.size += len(s.data)
-		for {
-			more, err := c.deliver(by, at)
-			if err != nil {
-				return err
-			}
-			if !more {
-				break
-			}
-		}
+	if c.encrypted {
+		d.bytes += len(s.data)
+	} else if err := c.order(by, s, at); err != nil {
+		return err
 	}
 	if s.fin {
 		d.fin, d.last = true, s.sequence+uint32(len(s.data)+s.cut)
+	}
+	ended := true
+	for i := range c.sides {
+		ended = ended && c.sides[i].fin && (c.encrypted || int32(c.sides[i].next-c.sides[i].last) >= 0)
+	}
+	if s.reset || ended {
+		return c.close()
+	}
+	return nil
+}
+
+// order takes the data of a segment, and what waited for it.
+func (c *stream) order(by int, s segment, at time.Duration) error {
+	if len(s.data) == 0 && s.cut == 0 {
+		return nil
+	}
+	d := &c.sides[by]
+	if int32(s.sequence-d.next) > 0 {
+		s.data = bytes.Clone(s.data) // it stays for longer than the frame
+	}
+	d.waiting = append(d.waiting, late{s.sequence, s.data, s.cut})
+	d.size += len(s.data)
+	for {
+		if more, err := c.deliver(by, at); err != nil {
+			return err
+		} else if !more {
+			break
+		}
 	}
 	for d.size > mostWaiting || len(d.waiting) > mostSegments {
 		if err := c.skip(by, at); err != nil {
 			return err
 		}
-	}
-	ended := true
-	for i := range c.sides {
-		ended = ended && c.sides[i].fin && int32(c.sides[i].next-c.sides[i].last) >= 0
-	}
-	if s.reset || ended {
-		return c.close()
 	}
 	return nil
 }
@@ -293,14 +304,14 @@ func (c *stream) miss(by int, at time.Duration, n int) {
 
 // feed takes data in order.
 func (c *stream) feed(s sent) error {
+	if c.over {
+		return nil
+	}
 	if c.start == 0 && len(c.first) == 0 {
 		c.start = s.at
 	}
 	c.sides[s.by].bytes += len(s.data)
-	switch {
-	case c.encrypted:
-		return nil
-	case c.talk != nil:
+	if c.talk != nil {
 		return c.say(s)
 	}
 	s.data = bytes.Clone(s.data)

@@ -261,7 +261,9 @@ func TestCheckupHasAStepForTheProxy(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 
-		s.front = httpProxy(new(string), "HTTP/1.1 200 OK\r\n\r\n")
+		s.front = func(conn net.Conn) net.Conn { // several connections at a time
+			return httpProxy(new(string), "HTTP/1.1 200 OK\r\n\r\n")(conn)
+		}
 		c.Config.Proxy = must(ParseProxy("http://ann:s3cret@proxy:3128"))
 		for step := range c.Steps(t.Context()) {
 			if step.Name == "proxy" && !strings.HasPrefix(step.Found, "http://proxy:3128 takes connections, in ") {

@@ -46,14 +46,14 @@ func (l *Layout) summary(p *Packet) string {
 	if p.Missing > 0 || p.NotMQTT || !s.whole {
 		return ""
 	}
-	id := fmt.Sprintf("id %d", s.id)
+	id := "id " + digits(int(s.id))
 	switch p.Type {
 	case connect:
 		clean := 0
 		if s.clean {
 			clean = 1
 		}
-		return fmt.Sprintf("client id %s, keep alive %s, clean session %d", l.quoted(p.text("Client Identifier")), seconds(s.keepAlive), clean)
+		return "client id " + l.quoted(p.text("Client Identifier")) + ", keep alive " + seconds(s.keepAlive) + ", clean session " + digits(clean)
 	case connack:
 		present := 0
 		if s.present {
@@ -63,9 +63,9 @@ func (l *Layout) summary(p *Packet) string {
 		if int(s.code) < len(returnCodes) {
 			meaning = returnCodes[s.code]
 		}
-		return fmt.Sprintf("%s, session present %d", meaning, present)
+		return meaning + ", session present " + digits(present)
 	case publish:
-		out := fmt.Sprintf("%s, QoS %d", l.quoted(s.topic), s.qos)
+		out := l.quoted(s.topic) + ", QoS " + digits(int(s.qos))
 		if s.hasID {
 			out += ", " + id
 		}
@@ -84,7 +84,7 @@ func (l *Layout) summary(p *Packet) string {
 			}
 			out += ", " + l.quoted(f.text)
 			if p.Type == subscribe {
-				out += fmt.Sprintf(" QoS %d", f.qos)
+				out += " QoS " + digits(int(f.qos))
 			}
 		}
 		return out
@@ -97,7 +97,7 @@ func (l *Layout) summary(p *Packet) string {
 			if code == 0x80 {
 				out += ", refused"
 			} else {
-				out += fmt.Sprintf(", granted QoS %d", code)
+				out += ", granted QoS " + digits(int(code))
 			}
 		}
 		return out

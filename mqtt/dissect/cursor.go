@@ -41,16 +41,17 @@ func (c *cursor) add(n int, f Field) *Field {
 // put adds a field to the list, or to the last field of a list that is full.
 func (p *Packet) put(f *Field) *Field {
 	n := len(p.Fields)
-	if n < mostFields || n == mostFields && f.Mask < 0x80 { // the lower bits of a byte whose upper ones are in the list
+	listed := n < mostFields || n == mostFields && f.Mask < 0x80 // the lower bits of a byte whose upper ones are in the list
+	if listed || p.Fields[n-1].Name != furtherFields {
 		p.Fields = append(p.Fields, *f)
-		return &p.Fields[n]
+		if listed {
+			return &p.Fields[n]
+		}
+		further := &p.Fields[n]
+		further.Mask, further.Kind, further.Number, further.Statements, further.Secret = 0xff, Undecoded, 0, nil, false
+		further.Name, further.Meaning = furtherFields, "more than are listed; their rules are checked"
 	}
-	last := &p.Fields[n-1]
-	if last.Name != furtherFields {
-		p.Fields = append(p.Fields, Field{Offset: f.Offset, Mask: 0xff, Part: f.Part, Kind: Undecoded, Section: f.Section})
-		last = &p.Fields[n]
-		last.Name, last.Meaning = furtherFields, "more than are listed; their rules are checked"
-	}
+	last := &p.Fields[len(p.Fields)-1]
 	last.Length = f.Offset + f.Length - last.Offset
 	last.Data = p.Bytes[last.Offset : last.Offset+last.Length]
 	unlisted := *f

@@ -56,12 +56,13 @@ func (l *Layout) Append(b []byte, p *Packet) []byte {
 	}
 	text := strings.Join(append(lines, ""), "\n")
 	if l.ASCII {
-		text = asASCII.Replace(text)
+		text = strings.NewReplacer(asASCII[:]...).Replace(text)
 	}
 	return append(b, text...)
 }
 
-var asASCII = strings.NewReplacer("→", ">", "←", "<", "─", "-", "·", "|", "§", "", "…", "...")
+// asASCII is what stands for the characters of this package's own, where there is only ASCII.
+var asASCII = [...]string{"→", ">", "←", "<", "─", "-", "·", "|", "§", "", "…", "..."}
 
 //go:noinline
 func (l *Layout) width() int { return max(l.Width, 80) }

@@ -40,9 +40,10 @@ type session struct {
 	seq       uint64  // of the latest message or PUBREC
 	finished  []*flow // ended since the client last looked
 
-	probing bool           // one message in flight at a time: see Config.MaxAttempts
-	deaths  int            // short-lived connections in a row that ended with messages in flight
-	repeats map[uint16]int // identifiers that were sent more than once on this connection: acknowledgements to come
+	probing bool            // one message in flight at a time: see Config.MaxAttempts
+	deaths  int             // short-lived connections in a row that ended with messages in flight
+	givenUp map[uint16]bool // identifiers of QoS 2 messages that ended with ErrRejected: the server may wait for their PUBREL
+	repeats map[uint16]int  // identifiers that were sent more than once on this connection: acknowledgements to come
 	latest  latest
 
 	acknowledged int // messages, on this connection
@@ -58,6 +59,7 @@ func newSession(cfg *Config) *session {
 		batch:    cfg.SubscribeBatch,
 		attempts: cfg.MaxAttempts,
 		repeats:  map[uint16]int{},
+		givenUp:  map[uint16]bool{},
 		inbound:  inbound{received: map[uint16]receipt{}},
 		requests: requests{pending: map[uint16]*request{}},
 		journal:  journal{durable: cfg.Store != nil},
@@ -99,12 +101,12 @@ func (s *session) take(buf []byte) []byte {
 // nextID returns an identifier that no exchange uses [MQTT-2.3.1-2], or 0 if there is none. Identifiers go round, so
 // that one is not used again soon.
 func (s *session) nextID() uint16 {
-	if s.flows.len()+len(s.pending)+len(s.repeats) >= 65535 {
+	if s.flows.len()+len(s.pending)+len(s.repeats)+len(s.givenUp) >= 65535 {
 		return 0
 	}
 	for {
 		s.lastID++
-		if s.lastID != 0 && s.flows.get(s.lastID) == nil && s.pending[s.lastID] == nil && s.repeats[s.lastID] == 0 {
+		if s.lastID != 0 && s.flows.get(s.lastID) == nil && s.pending[s.lastID] == nil && s.repeats[s.lastID] == 0 && !s.givenUp[s.lastID] {
 			return s.lastID
 		}
 	}
@@ -286,6 +288,7 @@ func (s *session) connected(present bool) {
 // lose forgets what belongs to a session that the server no longer has.
 func (s *session) lose() {
 	s.loseInbound()
+	clear(s.givenUp)
 	lost := &deliveryError{ErrUnconfirmed, ErrSessionLost}
 	for f := s.released.head; f != nil; f = s.released.head {
 		s.finish(f, lost)
@@ -361,6 +364,9 @@ func (s *session) suspect(f *flow, n int, v verdict, cause error) {
 			return
 		}
 		if f.deaths++; f.deaths >= s.attempts {
+			if f.qos == QoS2 {
+				s.givenUp[f.id] = true
+			}
 			s.finish(f, &deliveryError{ErrUnconfirmed, &rejectedError{f.deaths, cause}})
 		}
 	}

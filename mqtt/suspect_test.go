@@ -74,3 +74,26 @@ func TestStableConnectionEndsTheSearchForACulprit(t *testing.T) {
 		c.stop()
 	})
 }
+
+// The server may have a QoS 2 message that was given up, and wait for its PUBREL: a new message under its identifier would
+// be taken for a repetition, acknowledged, and lost.
+func TestIdentifierOfAQoS2MessageThatWasGivenUpStaysTaken(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{MaxAttempts: 1})
+		srv, _ := s.connack(false)
+		done := c.publish("t", QoS2, "x")
+		srv.want("PUBLISH t q2 1 x")
+		srv.Close() // PUBREC was on its way
+		ended(t, done, ErrRejected, ErrUnconfirmed)
+		srv, _ = s.connack(true)
+		c.nextIdentifier(1)
+		c.submit("t", QoS2, "y")
+		srv.want("PUBLISH t q2 2 y")
+		srv.Close()
+		srv, _ = s.connack(false) // a new session: every identifier is free
+		c.nextIdentifier(1)
+		c.submit("t", QoS2, "z")
+		srv.want("PUBLISH t q2 1 z")
+		c.stop()
+	})
+}

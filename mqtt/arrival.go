@@ -220,6 +220,7 @@ func (s *session) receivePubrel(id uint16) error {
 // the server sends it again, it gets its PUBREC.
 func (s *session) remember(a *arrival) {
 	s.receive(a.id, a.sum)
+	s.received[a.id] = receipt{sum: a.sum} // no PUBREC was sent
 	s.arrivals.delete(a.id)
 	s.free(a)
 }

@@ -163,3 +163,29 @@ func TestIdentifierOfAnEarlierConnectionMayNameAnotherMessage(t *testing.T) {
 		})
 	}
 }
+
+// A message that was held over a loss of the session, of which the client could not know, does not keep its identifier
+// from the new session: no PUBREC of it was sent there.
+func TestHeldQoS2MessageDoesNotMakeTheServersNextOneAViolation(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c, lost := s.watched(Config{})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS2)
+		srv.publish("t", QoS2, 7, "old")
+		held := hold(t, sub, 1)
+		srv.Close()
+		ended(t, lost, ErrLost)
+		srv = s.accept() // a server without the session, whose CONNACK does not arrive
+		srv.want("CONNECT")
+		srv.Close()
+		ended(t, lost, ErrHungUp)
+		srv, _ = s.connack(true)
+		srv.want("SUBSCRIBE 2 t q2")
+		srv.suback(2, 2)
+		ack(t, held[0])
+		srv.publish("t", QoS2, 7, "new")
+		c.collect(sub).want("t q2 new")
+		srv.want("PUBREC 7")
+		c.stop()
+	})
+}

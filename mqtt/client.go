@@ -233,7 +233,9 @@ func (c *Client) handshake(ctx context.Context, l *link) (present bool, err erro
 	c.mu.Lock()
 	c.session.connecting()
 	c.mu.Unlock()
-	c.flushStore()
+	if err := c.flushStore(); err != nil { // a server that gets CONNECT may begin a session that nobody would know of
+		return false, err
+	}
 	if _, err := l.conn.Write(b); err != nil {
 		return false, hungUp(err)
 	}

@@ -1,7 +1,9 @@
 package mqtt
 
 import (
+	"context"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -238,4 +240,27 @@ func TestRefusedCONNECTLeavesNoDoubtOfTheSession(t *testing.T) {
 		loop.none()
 		c.stop()
 	})
+}
+
+// A server that gets CONNECT may begin a new session, and a later client has to know that it may have: without the record
+// that says so, no CONNECT leaves.
+func TestNoCONNECTLeavesThatIsNotNoted(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		d.breaks([]bool{false})
+		c := s.run(Config{Store: d, Dial: func(ctx context.Context) (net.Conn, error) {
+			conn, err := s.dial(ctx)
+			return lingering{conn}, err
+		}})
+		s.accept().closed()
+		matches(t, c.wait(), ErrStore)
+	})
+}
+
+// lingering is a connection that takes its time to be closed: what is written meanwhile still leaves.
+type lingering struct{ net.Conn }
+
+func (l lingering) SetDeadline(t time.Time) error {
+	time.Sleep(time.Second)
+	return l.Conn.SetDeadline(t)
 }

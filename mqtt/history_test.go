@@ -491,7 +491,7 @@ func (w *world) checkEnd(rt *rapid.T) {
 	if s := w.client.Stats(); s.Pending > 0 || s.Held > 0 || !s.Online {
 		rt.Fatalf("an hour after the last fault: %+v\n%s", s, w.judge.log())
 	}
-	if l := w.second; l != nil && !l.closing.IsZero() && !w.judge.inherits(l.filter) {
+	if l := w.second; l != nil && !l.closing.IsZero() {
 		select {
 		case <-l.closed:
 		default:

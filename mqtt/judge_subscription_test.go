@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 
 	"iotwire/internal/testbroker"
@@ -21,18 +20,15 @@ type subscriptionRules struct {
 	asked    map[uint16][]string // the filters of the SUBSCRIBE packets that the broker got
 	askedFor map[uint16][]string // and of those that the client sent
 	sought   map[string]bool     // filters for which the client of this life has sent a SUBSCRIBE
-
-	inherited map[string]bool // filters that an earlier process may have left in its store: Close leaves them alone
 }
 
 func newSubscriptionRules() subscriptionRules {
 	return subscriptionRules{
-		open:      map[int]string{},
-		has:       map[string]bool{},
-		asked:     map[uint16][]string{},
-		askedFor:  map[uint16][]string{},
-		sought:    map[string]bool{},
-		inherited: map[string]bool{},
+		open:     map[int]string{},
+		has:      map[string]bool{},
+		asked:    map[uint16][]string{},
+		askedFor: map[uint16][]string{},
+		sought:   map[string]bool{},
 	}
 }
 
@@ -61,7 +57,7 @@ func (j *judge) closed(n int, filter string, err error) {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrClosed):
 	case err != nil:
 		j.failf("Close of %d: %v", n, err)
-	case j.has[filter] && j.sought[filter] && !j.inherited[filter] && len(j.matching(filter)) == 0:
+	case j.has[filter] && j.sought[filter] && len(j.matching(filter)) == 0:
 		j.failf("Close of %d has returned, and the session has %q", n, filter)
 	}
 }
@@ -77,18 +73,9 @@ func (j *judge) matching(topic string) (numbers []int) {
 }
 
 // crashedSubscriptions says that a process died, and all its Subscriptions with it.
-func (j *judge) crashedSubscriptions(durable bool) {
-	if durable {
-		maps.Copy(j.inherited, j.sought)
-	}
+func (j *judge) crashedSubscriptions() {
 	clear(j.open)
 	clear(j.sought)
-}
-
-func (j *judge) inherits(filter string) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.inherited[filter]
 }
 
 func filtersOf(e testbroker.Event) (filters []string) {
@@ -147,7 +134,7 @@ func (j *judge) endSubscriptions() {
 		switch wished := len(j.matching(filter)) > 0; {
 		case wished && !j.has[filter]:
 			j.failf("the client is not subscribed to %q", filter)
-		case !wished && j.has[filter] && j.sought[filter] && !j.inherited[filter]:
+		case !wished && j.has[filter] && j.sought[filter]:
 			j.failf("the client is subscribed to %q, which nobody wishes", filter)
 		}
 	}

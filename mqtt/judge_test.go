@@ -167,7 +167,7 @@ func (j *judge) crashed(durable bool) {
 	defer j.mu.Unlock()
 	j.note("crash")
 	j.crashedInbound(durable)
-	j.crashedSubscriptions(durable)
+	j.crashedSubscriptions()
 	if !durable { // the next process cannot know these
 		for id := range j.holding {
 			j.stale[id] = true

@@ -57,7 +57,7 @@ func (c *Client) Subscribe(filter string, q QoS) (*Subscription, error) {
 		c.session.wishes = append(c.session.wishes, w)
 	}
 	if !w.wanted {
-		w.wanted, w.qos, w.refused = true, q, false
+		w.wanted, w.qos, w.refused, w.foreign = true, q, false, false
 	}
 	w.qos = max(w.qos, q)
 	s := &Subscription{c: c, wish: w, qos: q, ready: make(chan struct{}, 1)}

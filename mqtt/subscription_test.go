@@ -352,3 +352,29 @@ func TestTopicTableIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A subscription that an earlier process made, and that this one has asked for, is this one's to end.
+func TestCloseEndsASubscriptionOfAnEarlierProcess(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		c := s.run(Config{Store: d})
+		srv, _ := s.connack(false)
+		c.subscribe(srv, "t", QoS1)
+		c.stop()
+		c = s.run(Config{Store: d})
+		c.nextIdentifier(7)
+		srv, _ = s.connack(true)
+		sub := mustSubscribe(t, c, "t", QoS1)
+		matches(t, sub.Ready(within(t, time.Second))) // the session has it
+		closed := later(func() error { return sub.Close(within(t, time.Hour)) })
+		srv.want("UNSUBSCRIBE 7 t")
+		srv.answer(packet.UNSUBACK, 7)
+		ended(t, closed)
+		c.stop()
+		for k := range d.durable {
+			if k.Kind == kindSubscribed {
+				t.Error("the store has the subscription yet")
+			}
+		}
+	})
+}

@@ -9,10 +9,9 @@ import (
 // dump is the bytes of lines that have an offset in front.
 type dump struct {
 	open  bool
-	at    int           // the offset of the next line, if the first was at 0
+	at    int           // the offset of the next line; -1: nobody knows
 	c     *conversation // where they go; nil if they are a frame
 	frame []byte        // the bytes of a frame, with the headers of its link, of IP and of TCP
-	link  uint32
 
 	frames bool // this text has frames, and nothing else in its dumps
 	skip   bool // this dump shows again what others showed
@@ -74,19 +73,18 @@ func dumpedBytes(separator, s string) ([]byte, error) {
 // dumped takes the bytes of a line. An offset of 0 begins a dump; it is "" if nobody can tell what it counts.
 func (h *hexReader) dumped(offset string, b []byte) error {
 	d := &h.dump
-	begins := !d.open || offset != "" && strings.Trim(offset, "0") == ""
-	if begins {
+	zero := offset != "" && strings.Trim(offset, "0") == ""
+	if zero || !d.open {
 		skip := !d.open && d.skip
 		if err := h.endAll(); err != nil {
 			return err
 		}
 		d.open, d.at, d.skip = true, -1, skip
-		if strings.Trim(offset, "0") == "" && offset != "" {
+		if zero {
 			d.at = 0
 		}
-		link, found := linkOf(b)
-		d.frames = d.frames || found
-		if d.link = link; d.frames {
+		_, found := linkOf(b)
+		if d.frames = d.frames || found; d.frames {
 			d.frame = []byte{}
 		} else {
 			d.c = h.pr.bytes(h.o.direction())
@@ -140,7 +138,7 @@ func linkOf(b []byte) (link uint32, found bool) {
 		at += 4 // VLAN
 	}
 	switch {
-	case at+2 < len(b) && isNetwork(b[at:]) && begins(b[at:], b[at+2]):
+	case at+2 < len(b) && isNetwork(b[at:]) && mayFollow(b[at:], b[at+2]):
 		return 1, true
 	case b[0] == 0 && b[1] <= 4 && isNetwork(b[14:]):
 		return 113, true // Linux cooked
@@ -161,8 +159,8 @@ func isNetwork(b []byte) bool {
 	return b[0] == 8 && (b[1] == 0 || b[1] == 6) || b[0] == 0x86 && b[1] == 0xdd
 }
 
-// begins reports whether next may be the first byte behind a type.
-func begins(kind []byte, next byte) bool {
+// mayFollow reports whether next may be the first byte behind a type.
+func mayFollow(kind []byte, next byte) bool {
 	switch {
 	case kind[0] == 0x86:
 		return next>>4 == 6

@@ -31,9 +31,8 @@ type page struct {
 	// rewrite, if not nil, makes of a command what is run in its place, and of what that prints what the page has.
 	rewrite func(r *reader, command string) (run string, shown func(line string) string)
 
-	// apart, if not nil, reports whether the lines of a command come from several programs at once: those of each are in
-	// order, with the name of the program in front.
-	apart func(command string) bool
+	// apart, if not nil, says how the lines of one program begin where several print at once, in any order; or "".
+	apart func(s step) (prefix string)
 }
 
 // patience is how long a command may take, and a terminal may stay silent that has more to say.
@@ -176,6 +175,7 @@ func (r *reader) start(command string) *terminal {
 	}
 	screen, tty := openTerminal(r.t)
 	c.Dir, c.Env, c.Stdout, c.Stderr = r.dir, r.env, tty, tty
+	ownGroup(c)
 	if err := c.Start(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -183,13 +183,15 @@ func (r *reader) start(command string) *terminal {
 	term := &terminal{c, make(chan string, 1000), shown}
 	go func() {
 		for s := bufio.NewScanner(screen); s.Scan(); { // up to the error by which Linux says that nobody writes any more
-			term.printed <- strings.TrimSuffix(s.Text(), "\r")
+			term.printed <- colors.ReplaceAllString(strings.TrimSuffix(s.Text(), "\r"), "")
 		}
 		screen.Close()
 		close(term.printed)
 	}()
 	return term
 }
+
+var colors = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 var listening = regexp.MustCompile(`^testbroker: listening on (mqtts?)://[^ ]*:(\d+)`)
 
@@ -228,12 +230,12 @@ func (r *reader) look(name string, n int) (lines []string) {
 	return lines
 }
 
-// end ends a command by a signal, or waits for its end if there is none, and returns what it still prints.
-func (r *reader) end(term *terminal, signal os.Signal) (lines []string) {
-	if signal != nil {
-		term.cmd.Process.Signal(signal)
+// end waits for the end of a command, after Ctrl-C if it is to be interrupted, and returns what it still prints.
+func (r *reader) end(term *terminal, interrupt bool) (lines []string) {
+	if interrupt {
+		signalAll(term.cmd, os.Interrupt)
 	}
-	timer := time.AfterFunc(patience, func() { term.cmd.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { signalAll(term.cmd, os.Kill) })
 	defer timer.Stop()
 	for line := range term.printed {
 		lines = append(lines, r.read(term, line))
@@ -248,7 +250,7 @@ func (r *reader) end(term *terminal, signal os.Signal) (lines []string) {
 // follow takes a step and returns what is printed.
 func (r *reader) follow(s step) []string {
 	if s.terminal == "" {
-		return r.end(r.start(s.command), nil)
+		return r.end(r.start(s.command), false)
 	}
 	term := r.terminals[s.terminal]
 	switch {
@@ -256,9 +258,9 @@ func (r *reader) follow(s step) []string {
 		r.t.Fatalf("%s:%d: nothing runs in this terminal", r.page.path, s.line+1)
 	case s.command == "^C":
 		delete(r.terminals, s.terminal)
-		return r.end(term, os.Interrupt)
+		return r.end(term, true)
 	case term != nil && s.command != "":
-		if more := r.end(term, nil); len(more) > 0 {
+		if more := r.end(term, false); len(more) > 0 {
 			r.t.Errorf("%s:%d: what ran in this terminal had more to say: %q", r.page.path, s.line+1, more)
 		}
 	}
@@ -275,7 +277,7 @@ func (r *reader) follow(s step) []string {
 // finish ends what still runs, which has nothing more to say.
 func (r *reader) finish() {
 	for name, term := range r.terminals {
-		if more := r.end(term, os.Interrupt); len(more) > 0 && name != unseen {
+		if more := r.end(term, true); len(more) > 0 && name != unseen {
 			r.t.Errorf("%s: terminal %s has more to say than the page: %q", r.page.path, name, more)
 		}
 	}
@@ -288,7 +290,10 @@ const unseen = "unseen"
 func TestThePagesPrintWhatTheySay(t *testing.T) {
 	bin := programs(t)
 	for _, p := range []page{protocol, readme} {
-		t.Run(filepath.Base(p.path), func(t *testing.T) { p.test(t, bin) })
+		t.Run(filepath.Base(p.path), func(t *testing.T) {
+			t.Parallel()
+			p.test(t, bin)
+		})
 	}
 }
 
@@ -309,8 +314,8 @@ func (p page) test(t *testing.T, bin string) {
 		n++
 		got, want := r.follow(s), lines[s.begin:s.end]
 		one, other := same(want), same(got)
-		if p.apart != nil && p.apart(s.command) {
-			one, other = voices(one), voices(other)
+		if p.apart != nil {
+			one, other = sift(one, p.apart(s)), sift(other, p.apart(s))
 		}
 		diff := cmp.Diff(one, other)
 		if diff != "" && !*update {
@@ -333,17 +338,20 @@ func (p page) test(t *testing.T, bin string) {
 	}
 }
 
-// voices puts the lines of the publisher behind those of the others.
-func voices(lines []string) (all []string) {
-	var publisher []string
+// sift puts the lines with a prefix behind the others, in their order.
+func sift(lines []string, prefix string) (all []string) {
+	if prefix == "" {
+		return lines
+	}
+	var last []string
 	for _, line := range lines {
-		if strings.HasPrefix(line, "publisher ") {
-			publisher = append(publisher, line)
+		if strings.HasPrefix(line, prefix) {
+			last = append(last, line)
 			continue
 		}
 		all = append(all, line)
 	}
-	return append(all, publisher...)
+	return append(all, last...)
 }
 
 // The rules that make runs the same leave a difference a difference.

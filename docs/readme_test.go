@@ -4,9 +4,7 @@ import (
 	"strings"
 )
 
-var readme = page{path: "../README.md", least: 4, prepare: prepareReadme, rewrite: rewriteReadme, apart: func(command string) bool {
-	return command == "go run ./cmd/demo"
-}}
+var readme = page{path: "../README.md", least: 14, prepare: prepareReadme, rewrite: rewriteReadme, apart: apartInReadme}
 
 // endpoint stands for that of a reader's account.
 const endpoint = "a1b2c3-ats.iot.us-east-1.amazonaws.com"
@@ -21,17 +19,31 @@ func prepareReadme(r *reader) {
 
 // rewriteReadme goes to the brokers that are there, and runs what is built.
 func rewriteReadme(r *reader, command string) (string, func(line string) string) {
-	shown := func(line string) string { return line }
+	command = strings.ReplaceAll(command, "--tls-port 8883", "--tls-port 0")
 	switch {
 	case strings.HasPrefix(command, "go run ./cmd/"):
-		command = strings.TrimPrefix(command, "go run ./cmd/")
+		return strings.TrimPrefix(command, "go run ./cmd/"), asItIs
 	case strings.Contains(command, endpoint):
 		account := "localhost:" + r.ports["account"]
 		command = strings.ReplaceAll(command, "-e "+endpoint, "--aws -e "+account)
-		shown = func(line string) string { return strings.ReplaceAll(line, account, endpoint+":8883") }
+		return command, func(line string) string { return strings.ReplaceAll(line, account, endpoint+":8883") }
 	case strings.Contains(command, "-e localhost "):
-		command = strings.ReplaceAll(command, "-e localhost ", "-e localhost:"+r.ports["mqtts"]+" ")
+		port := r.ports["mqtts"]
+		command = strings.ReplaceAll(command, "-e localhost ", "-e localhost:"+port+" ")
+		return command, func(line string) string { return strings.ReplaceAll(line, "TCP "+port, "TCP 8883") }
 	}
-	command = strings.ReplaceAll(command, "--tls-port 8883", "--tls-port 0")
-	return command, shown
+	return command, asItIs
+}
+
+func asItIs(line string) string { return line }
+
+// apartInReadme knows the demo, which shows three programs on one screen, and the pipe into jq.
+func apartInReadme(s step) string {
+	switch {
+	case s.command == "go run ./cmd/demo":
+		return "publisher "
+	case s.terminal == "subscriber" && s.command == "":
+		return "["
+	}
+	return ""
 }

@@ -3,6 +3,7 @@ package docs_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -27,3 +28,9 @@ func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	}
 	return screen, terminal
 }
+
+// ownGroup makes c, with all that it starts, a group of processes.
+func ownGroup(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// signalAll sends a signal to the group of c, as Ctrl-C does.
+func signalAll(c *exec.Cmd, signal os.Signal) { syscall.Kill(-c.Process.Pid, signal.(syscall.Signal)) }

@@ -4,6 +4,7 @@ package docs_test
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -11,3 +12,7 @@ func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	t.Skip("a pseudo terminal is opened with the system calls of Linux")
 	return nil, nil
 }
+
+func ownGroup(*exec.Cmd) {}
+
+func signalAll(*exec.Cmd, os.Signal) {}

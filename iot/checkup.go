@@ -125,6 +125,7 @@ func (w *walk) start(context.Context) (goOn bool) {
 	w.aws = w.Config.AWS || w.endpoint.AWS()
 	w.Config = w.Config.withCurrent()
 	w.Config.CurrentCredentials = nil // the same for all steps
+	w.Files.CAOnly = w.Files.CAOnly || w.Config.Authorizer != nil
 	if w.Config.ClientID == "" {
 		w.Config.ClientID = NewClientID(w.Config.ClientPrefix)
 	}

@@ -283,3 +283,30 @@ func TestCheckupHasAStepForTheProxy(t *testing.T) {
 		}
 	})
 }
+
+// With an authorizer the certificate stays out of it, though there is one.
+func TestCheckupWithAnAuthorizerShowsNoCertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		dir := files(t, map[string][]byte{"private.key": w.device.keyPEM(), "cert.pem": w.device.certificatePEM(), "AmazonRootCA1.pem": w.ca.certificatePEM()})
+		s := w.listen(t, w.server)
+		s.tls.NextProtos, s.tls.ClientAuth = []string{alpnAuthorizer}, tls.RequestClientCert
+		shown := 0
+		s.tls.VerifyConnection = func(state tls.ConnectionState) error {
+			shown += len(state.PeerCertificates)
+			return nil
+		}
+		c := w.checkup(s)
+		c.Config.Authorizer = &Authorizer{Name: "gate"}
+		for _, load := range []bool{false, true} {
+			if load {
+				c.Config.Credentials, c.Files.Dir = nil, dir
+			}
+			list, last := steps(t.Context(), c)
+			want := []string{"warn clock", "skip DNS", "ok TCP 443", "ok TCP 8883", "ok TLS", "ok server", "skip certificate", "ok CONNECT", "skip SUBSCRIBE", "skip PUBLISH"}
+			if diff := cmp.Diff(want, list); diff != "" || shown != 0 {
+				t.Errorf("%s, then %+v; %d certificates were shown", diff, last, shown)
+			}
+		}
+	})
+}

@@ -74,6 +74,9 @@
 //	  }
 //	}
 //
+// Nobody outside AWS knows whether it decodes the percent-encoding of a token before it checks the signature (here it does), and
+// whether it ever answers a client that an authorizer refuses (here it hangs up, as with a policy).
+//
 // The file is read again when it has changed, as the registry is. What it then says counts for new connections, and for
 // the others when it is time to refresh.
 package aws

@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// statementTable has the numbered statements of the standard in our words: id without "MQTT-", text.
+// statementTable has those numbered statements of the standard, in our words, that a packet can obey or break before our
+// eyes, and that traces and pages cite: id without "MQTT-", text.
 //
 //go:embed statements.tsv
 var statementTable string
 
-// roleTable says of the same statements, in the same order, whom they concern: id, who, layer, client role. A program that
-// does not ask has no copy of it.
+// roleTable has all of them: id, who, layer, client role, and the text of those that are not in statementTable. A program
+// that does not ask for them has no copy of it.
 //
 //go:embed roles.tsv
 var roleTable string
@@ -54,7 +55,7 @@ func Statements() iter.Seq[Statement] {
 				continue
 			}
 			c := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-			if len(c) == 4 && !yield(Statement{c[0], statementText(c[0]), c[1], c[2], c[3]}) {
+			if len(c) == 5 && !yield(Statement{c[0], c[4] + statementText(c[0]), c[1], c[2], c[3]}) {
 				return
 			}
 		}

@@ -106,8 +106,10 @@ func (pr *printer) keep(b []byte) {
 // say prints a remark about c, between the packets for people, and beside them for programs.
 func (pr *printer) say(c *conversation, format string, values ...any) {
 	text := fmt.Sprintf(format, values...)
-	if w := pr.sheet; w != nil && w.shown < worksheetPackets {
-		w.answers = fmt.Appendf(w.answers, "# %s\n", text)
+	if w := pr.sheet; w != nil {
+		if w.shown < worksheetPackets {
+			w.answers = fmt.Appendf(w.answers, "# %s\n", text)
+		}
 		return
 	}
 	if pr.people() {

@@ -24,7 +24,7 @@ import (
 // A packet that is cut short is {"cut_short":{...}} with "missing", the least number of bytes to come, and "off", the
 // place of its first byte in the bytes of its direction.
 func AppendJSON(b []byte, p *Packet, secrets bool) []byte {
-	b = slices.Grow(b, 4*len(p.Bytes)) // in hex, and once more as the value of a field
+	b = slices.Grow(b, 4*len(p.Bytes)+4096) // in hex, and once more as the value of a field
 	if p.Missing > 0 {
 		b = fmt.Appendf(b, `{"cut_short":{"off":%d,"len":%d,"missing":%d,`, p.Offset, len(p.Bytes), p.Missing)
 	} else {

@@ -17,6 +17,7 @@ const (
 	kindReceived                   // N is the sum and the identifier of a QoS 2 message that is ours
 	kindSubscribed                 // N is a number of its own; the QoS asked for, then the topic filter
 	kindConnecting                 // one record, N is 0: CONNECT may have been sent, and what CONNACK said was not yet noted
+	kindGivenUp                    // N is the identifier of a QoS 2 message that was given up: see giveUp
 )
 
 // lazyDeletes is how many deletes may wait for a Put that needs to be made anyway.
@@ -88,6 +89,21 @@ func (s *session) keep(f *flow) {
 	f.seq = s.seq
 	s.identify(f) // New has made sure that there are enough
 	s.storing.push(f)
+}
+
+// giveUp keeps the identifier of a QoS 2 message that ends though the server may have it, and wait for its PUBREL: what
+// came under that identifier would be taken for a repetition.
+func (s *session) giveUp(id uint16) {
+	s.givenUp[id] = true
+	s.put(Key{kindGivenUp, uint64(id)})
+}
+
+// loseGivenUp frees the identifiers that were kept: the server has forgotten the session.
+func (s *session) loseGivenUp() {
+	for id := range s.givenUp {
+		s.remove(Key{kindGivenUp, uint64(id)})
+	}
+	clear(s.givenUp)
 }
 
 // record is the record of a message.
@@ -287,6 +303,8 @@ func (s *session) loadRecord(r Record) error {
 		s.asked = true
 	case kindReceived:
 		s.received[id] = receipt{sum: uint32(r.Key.N >> 16)}
+	case kindGivenUp:
+		s.givenUp[id] = true
 	case kindSubscribed:
 		s.seq = max(s.seq, r.Key.N)
 		if len(r.Data) < 2 || packet.ValidFilter(string(r.Data[1:])) != nil {

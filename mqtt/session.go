@@ -42,7 +42,7 @@ type session struct {
 
 	probing bool            // one message in flight at a time: see Config.MaxAttempts
 	deaths  int             // short-lived connections in a row that ended with messages in flight
-	givenUp map[uint16]bool // identifiers of QoS 2 messages that ended with ErrRejected: the server may wait for their PUBREL
+	givenUp map[uint16]bool // identifiers that are free, but not for the server: see giveUp
 	repeats map[uint16]int  // identifiers that were sent more than once on this connection: acknowledgements to come
 	latest  latest
 
@@ -288,7 +288,7 @@ func (s *session) connected(present bool) {
 // lose forgets what belongs to a session that the server no longer has.
 func (s *session) lose() {
 	s.loseInbound()
-	clear(s.givenUp)
+	s.loseGivenUp()
 	lost := &deliveryError{ErrUnconfirmed, ErrSessionLost}
 	for f := s.released.head; f != nil; f = s.released.head {
 		s.finish(f, lost)
@@ -365,7 +365,7 @@ func (s *session) suspect(f *flow, n int, v verdict, cause error) {
 		}
 		if f.deaths++; f.deaths >= s.attempts {
 			if f.qos == QoS2 {
-				s.givenUp[f.id] = true
+				s.giveUp(f.id)
 			}
 			s.finish(f, &deliveryError{ErrUnconfirmed, &rejectedError{f.deaths, cause}})
 		}

@@ -97,3 +97,35 @@ func TestIdentifierOfAQoS2MessageThatWasGivenUpStaysTaken(t *testing.T) {
 		c.stop()
 	})
 }
+
+func TestIdentifierOfAQoS2MessageThatWasGivenUpStaysTakenInTheNextProcess(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		c := s.run(Config{Store: d, MaxAttempts: 1})
+		c.nextIdentifier(1)
+		srv, _ := s.connack(false)
+		done := c.publish("t", QoS2, "x")
+		srv.want("PUBLISH t q2 1 x")
+		srv.Close()
+		ended(t, done, ErrRejected, ErrUnconfirmed)
+		srv, _ = s.connack(true)
+		c.stop()
+		c = s.run(Config{Store: d})
+		c.nextIdentifier(1)
+		srv, _ = s.connack(true)
+		c.submit("t", QoS2, "y")
+		srv.want("PUBLISH t q2 2 y")
+		srv.Close()
+		srv, _ = s.connack(false)
+		matches(t, c.Ready(within(t, time.Second)))
+		c.nextIdentifier(1)
+		c.submit("t", QoS2, "z")
+		srv.want("PUBLISH t q2 1 z")
+		c.stop()
+		for k := range d.durable {
+			if k.Kind == kindGivenUp {
+				t.Error("the store has the identifier yet, in a session that the server has lost")
+			}
+		}
+	})
+}

@@ -295,6 +295,7 @@ func TestThePagesPrintWhatTheySay(t *testing.T) {
 			p.test(t, bin)
 		})
 	}
+	t.Run("options", func(t *testing.T) { testOptionsOfTheReadme(t, bin) })
 }
 
 func (p page) test(t *testing.T, bin string) {

@@ -7,6 +7,25 @@
 //	go c.Run(ctx)
 //	err = c.Publish(ctx, mqtt.Message{Topic: "meter/7", Payload: []byte("42"), QoS: mqtt.QoS1})
 //
+// # Where to begin
+//
+// [New] takes a [Config], of which only Dial is required; package iot fills one for AWS IoT Core. Run the client in a
+// goroutine of its own, then:
+//
+//   - to publish and know the outcome, [Client.Publish]; to have many messages on their way, [Client.Submit];
+//   - to receive, [Client.Subscribe], once and best before Run, and a loop over [Subscription.Messages]; to acknowledge
+//     later than the loop's next step, [Message.Hold];
+//   - to outlive the process, Config.Store, which package filestore provides;
+//   - to watch, [Trace] and [Client.Stats];
+//   - to leave, [Client.Shutdown].
+//
+// # Which QoS
+//
+// QoS 1 fits nearly everything: a message arrives at least once, over reconnects, and now and then twice, which the receiver
+// has to bear. QoS 0 is for readings that the next one replaces: it costs no answer, is lost with the connection, and is not
+// queued without one. QoS 2 is for what must not come twice, at two round trips a message; it holds from hop to hop, while the
+// server keeps the session, and AWS IoT Core does not have it.
+//
 // # Errors
 //
 // Publish returns nil only for a message that the server acknowledged (QoS 1 and 2) or that was handed to the network
@@ -15,6 +34,14 @@
 // program asks for match [packet.ErrInvalid], and also ErrNotSent when Publish reports them. What a connection can end
 // with is [ErrHungUp], [ErrLost] (a [*LostError]), [ErrTimeout], [ErrProtocol] and [*ConnectError]; an error of
 // Config.Dial is passed on as it is.
+//
+// After ErrNotSent it is safe to publish again, once the reason is cured: the message itself (ErrInvalid), no room
+// ([ErrQueueFull]), no connection ([ErrOffline], QoS 0 only), no time left (the context's error).
+//
+// After ErrUnconfirmed do nothing while the client runs: it goes on delivering that very message, and publishing again would
+// make a second one of it. Three cases are over: [ErrStored] (a later client with the same Store delivers it, see
+// [Client.Resumed]), [ErrRejected] (the server does not want it) and [ErrSessionLost]. In the last one, and when a client
+// without a Store has ended, publish again if the message may come twice, and do not if it may not.
 //
 // The package imports neither crypto/tls nor os: Config.Dial makes the connection, package iot makes one for AWS.
 package mqtt
@@ -279,7 +306,7 @@ type Stats struct {
 	Delivered  uint64 // of these: given to a Subscription
 	Dropped    uint64 // of these: given to nobody; see Trace.Dropped
 	InboxBytes int    // received and waiting for the program
-	Held       int    // received, not yet acknowledged
+	Held       int    // of the delivered: Hold was called, and Ack not yet
 
 	BytesOut, BytesIn uint64 // on all connections, as MQTT, without TLS
 }

@@ -9,7 +9,7 @@ import (
 
 // brief is the one line about p.
 func (l *Layout) brief(p *Packet) string {
-	line := arrow(p.Direction)
+	line := l.paint([...]string{"1", "32", "36"}[p.Direction%3], arrow(p.Direction))
 	if l.Times {
 		line += fmt.Sprintf(" %9s", moment(p.Time))
 	}
@@ -32,7 +32,7 @@ func (l *Layout) brief(p *Packet) string {
 		line += fmt.Sprintf("  %s %s [%s]", title, printable(f.Text), f.Rules[0])
 	}
 	if p.Missing > 0 {
-		line += fmt.Sprintf("  CUT SHORT, at least %s more", count(p.Missing, "byte"))
+		line += "  " + l.paint("1;31", "CUT SHORT") + ", at least " + count(p.Missing, "byte") + " more"
 	}
 	return strings.TrimRight(line, " ")
 }

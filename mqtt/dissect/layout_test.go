@@ -113,3 +113,22 @@ func TestLayoutsEscapeWhatTerminalsObey(t *testing.T) {
 		}
 	}
 }
+
+// Colour in one line says who sends and what is broken, and nothing else.
+func TestBriefHasColourForDirectionAndMistakes(t *testing.T) {
+	for _, test := range []struct {
+		from dissect.Direction
+		b    string
+		want string
+	}{
+		{dissect.ToServer, "\xc0\x00", "\x1b[32m→\x1b[0m  PINGREQ         2 B\n"},
+		{dissect.ToClient, "\xd0\x00", "\x1b[36m←\x1b[0m  PINGRESP        2 B\n"},
+		{dissect.ToServer, "\xc1\x00", "\x1b[32m→\x1b[0m  PINGREQ         2 B  \x1b[1;31mBROKEN\x1b[0m flags of PINGREQ are 0001, must be 0000 [MQTT-2.2.2-1]\n"},
+	} {
+		p, _ := dissect.Read([]byte(test.b), test.from)
+		l := dissect.Layout{Style: dissect.Brief, Color: true}
+		if got := string(l.Append(nil, &p)); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}

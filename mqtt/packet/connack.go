@@ -43,7 +43,7 @@ func (c ConnectCode) String() string {
 	return fmt.Sprintf("reserved code %d", uint8(c))
 }
 
-// ParseConnack reads the body of a CONNACK.
+// ParseConnack reads the body of a CONNACK. Its error is an [*Error] that matches [ErrMalformed].
 func ParseConnack(body []byte) (Connack, error) {
 	if len(body) != 2 {
 		return Connack{}, malformed(CONNACK, min(len(body), 2), "3.2.1", "%d bytes after the fixed header, want 2", len(body))
@@ -58,7 +58,8 @@ func ParseConnack(body []byte) (Connack, error) {
 	return c, nil
 }
 
-// AppendConnack appends a CONNACK packet to b.
+// AppendConnack appends a CONNACK packet to b (section 3.2). Its error is an [*Error] that matches [ErrInvalid]; b is
+// then returned as it was.
 func AppendConnack(b []byte, c *Connack) ([]byte, error) {
 	if err := c.check(invalid); err != nil {
 		return b, err

@@ -37,9 +37,10 @@ const (
 	flagUserName     = 1 << 7
 )
 
-// ParseConnect reads the body of a CONNECT. Its fields are views into body. A protocol level other than 4 is an error
-// with rule "MQTT-3.1.2-2", which a server answers with [RefusedVersion] before it closes; an empty client identifier
-// without clean session is one with rule "MQTT-3.1.3-8", answered with [RefusedClientID].
+// ParseConnect reads the body of a CONNECT. Its fields are views into body. Its error is an [*Error] that matches
+// [ErrMalformed]. A protocol level other than 4 is an error with rule "MQTT-3.1.2-2", which a server answers with
+// [RefusedVersion] before it closes; an empty client identifier without clean session is one with rule "MQTT-3.1.3-8",
+// answered with [RefusedClientID].
 func ParseConnect(body []byte) (Connect, error) {
 	var c Connect
 	name, at, err := field(CONNECT, body, 0, "3.1.2.1", "protocol name")
@@ -107,7 +108,8 @@ func ParseConnect(body []byte) (Connect, error) {
 	return c, nil
 }
 
-// AppendConnect appends a CONNECT packet to b.
+// AppendConnect appends a CONNECT packet to b (section 3.1). Its error is an [*Error] that matches [ErrInvalid]; b is
+// then returned as it was.
 func AppendConnect(b []byte, c *Connect) ([]byte, error) {
 	if err := c.checkFlags(invalid); err != nil {
 		return b, err

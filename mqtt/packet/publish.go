@@ -17,6 +17,7 @@ type Publish struct {
 }
 
 // ParsePublish reads the body of a PUBLISH whose fixed header had these flags. Topic and Payload are views into body.
+// Its error is an [*Error] that matches [ErrMalformed].
 func ParsePublish(flags uint8, body []byte) (p Publish, err error) {
 	err = p.parse(flags, body) // a call of its own, so that p need not be copied
 	return p, err
@@ -50,7 +51,8 @@ func (p *Publish) parse(flags uint8, body []byte) error {
 	return nil
 }
 
-// AppendPublish appends a PUBLISH packet to b.
+// AppendPublish appends a PUBLISH packet to b (section 3.3). Its error is an [*Error] that matches [ErrInvalid]; b is
+// then returned as it was.
 func AppendPublish(b []byte, p *Publish) ([]byte, error) {
 	if p.QoS > QoS2 || p.QoS == 0 && (p.Dup || p.ID != 0) || p.QoS > 0 && p.ID == 0 {
 		return b, p.flagError()

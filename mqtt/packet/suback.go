@@ -14,7 +14,7 @@ type Suback struct {
 const SubackFailure = 0x80
 
 // ParseSuback reads the body of a SUBACK. Codes is a view into body. That there are as many codes as the SUBSCRIBE had
-// filters [MQTT-3.8.4-5] is for the caller to check.
+// filters [MQTT-3.8.4-5] is for the caller to check. Its error is an [*Error] that matches [ErrMalformed].
 func ParseSuback(body []byte) (Suback, error) {
 	if len(body) < 2 {
 		return Suback{}, malformed(SUBACK, len(body), "3.9.2", "the packet ends in the packet identifier")
@@ -26,7 +26,8 @@ func ParseSuback(body []byte) (Suback, error) {
 	return s, nil
 }
 
-// AppendSuback appends a SUBACK packet to b.
+// AppendSuback appends a SUBACK packet to b (section 3.9). Its error is an [*Error] that matches [ErrInvalid]; b is
+// then returned as it was.
 func AppendSuback(b []byte, s *Suback) ([]byte, error) {
 	if err := s.check(invalid); err != nil {
 		return b, err

@@ -48,7 +48,8 @@ func (r Requests) Len() (n int) {
 	return n
 }
 
-// ParseSubscribe reads the body of a SUBSCRIBE. Requests is a view into body.
+// ParseSubscribe reads the body of a SUBSCRIBE. Requests is a view into body. Its error is an [*Error] that matches
+// [ErrMalformed].
 func ParseSubscribe(body []byte) (Subscribe, error) {
 	if len(body) < 2 {
 		return Subscribe{}, malformed(SUBSCRIBE, len(body), "3.8.2", "the packet ends in the packet identifier")
@@ -79,7 +80,8 @@ func ParseSubscribe(body []byte) (Subscribe, error) {
 	return s, nil
 }
 
-// AppendSubscribe appends a SUBSCRIBE packet to b.
+// AppendSubscribe appends a SUBSCRIBE packet to b (section 3.8). Its error is an [*Error] that matches [ErrInvalid]; b
+// is then returned as it was.
 func AppendSubscribe(b []byte, s *Subscribe) ([]byte, error) {
 	if err := checkLength(SUBSCRIBE, 2+len(s.Requests)); err != nil {
 		return b, err

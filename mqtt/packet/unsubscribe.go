@@ -39,7 +39,8 @@ func (f Filters) All() iter.Seq[[]byte] {
 	}
 }
 
-// ParseUnsubscribe reads the body of an UNSUBSCRIBE. Filters is a view into body.
+// ParseUnsubscribe reads the body of an UNSUBSCRIBE. Filters is a view into body. Its error is an [*Error] that matches
+// [ErrMalformed].
 func ParseUnsubscribe(body []byte) (Unsubscribe, error) {
 	if len(body) < 2 {
 		return Unsubscribe{}, malformed(UNSUBSCRIBE, len(body), "3.10.2", "the packet ends in the packet identifier")
@@ -64,7 +65,8 @@ func ParseUnsubscribe(body []byte) (Unsubscribe, error) {
 	return u, nil
 }
 
-// AppendUnsubscribe appends an UNSUBSCRIBE packet to b.
+// AppendUnsubscribe appends an UNSUBSCRIBE packet to b (section 3.10). Its error is an [*Error] that matches
+// [ErrInvalid]; b is then returned as it was.
 func AppendUnsubscribe(b []byte, u *Unsubscribe) ([]byte, error) {
 	if err := checkLength(UNSUBSCRIBE, 2+len(u.Filters)); err != nil {
 		return b, err

@@ -38,8 +38,8 @@
 // After ErrNotSent it is safe to publish again, once the reason is cured: the message itself (ErrInvalid), no room
 // ([ErrQueueFull]), no connection ([ErrOffline], QoS 0 only), no time left (the context's error).
 //
-// After ErrUnconfirmed do nothing while the client runs: it goes on delivering that very message, and publishing again would
-// make a second one of it. Three cases are over: [ErrStored] (a later client with the same Store delivers it, see
+// After ErrUnconfirmed at QoS 1 and 2 do nothing while the client runs: it goes on delivering that very message, and
+// publishing again would make a second one of it. Three cases are over: [ErrStored] (a later client with the same Store delivers it, see
 // [Client.Resumed]), [ErrRejected] (the server does not want it) and [ErrSessionLost]. In the last one, and when a client
 // without a Store has ended, publish again if the message may come twice, and do not if it may not.
 //

@@ -84,7 +84,7 @@ func (w *pageWriter) drawing(connections []*PageConnection, of ...lanes) {
 	for n, c := range connections {
 		if c.fate != "" {
 			y += diagramRow
-			w.text("label fate", digits((of[n].client+of[n].server)/2)+"%", y-2, "✕ "+shorten(c.fate, 40))
+			w.text("label fate", digits((of[n].client+of[n].server)/2)+"%", y-2, "✕ "+excerpt(c.fate, 40))
 		}
 	}
 	w.add("</svg>\n")
@@ -121,7 +121,7 @@ func (w *pageWriter) arrowOf(e *pageEntry, l lanes, y int, began time.Time) {
 			limit = 60
 		}
 		text := excerpt(e.what, limit)
-		if wide > 50 && len(text) <= 40 {
+		if wide > 50 && len(text) <= 34 {
 			what = "what"
 		}
 		w.text(what, middle, y+14, text)

@@ -42,7 +42,8 @@ type Diagnosis struct {
 
 	// Lines are for people, and there is at least one: the first says what happened, the others why that may be, the
 	// likeliest cause first and numbered if there are several, and the last what to do. Those that start with "next: " are
-	// about how to find out which cause it was, the first to be tried first: a command of AWS's command line, with ACCOUNT in place of the account.
+	// about how to find out which cause it was, the first to be tried first: a command of AWS's command line, with ACCOUNT in
+	// place of the account's number, and ID in place of the certificate's if it is not known.
 	Lines []string
 }
 

@@ -5,8 +5,8 @@
 //	config, err := iot.Config{Endpoint: "a1b2c3-ats.iot.eu-west-1.amazonaws.com", ClientPrefix: "meter", Credentials: credentials}.MQTT()
 //	client, err := mqtt.New(config)
 //
-// [Config.MQTT] fills an [mqtt.Config]; the program sets what else it wants there (will, keep alive, trace) and gives it
-// to mqtt.New. A server that is not AWS IoT Core is reached the same way, over TLS or, with mqtt://, without; the limits
+// [Config.MQTT] fills an [mqtt.Config]; the program sets what else it wants there (keep alive, store, trace) and gives it
+// to mqtt.New; a will belongs to [Config.Will], since [Diagnose] has to know of it. A server that is not AWS IoT Core is reached the same way, over TLS or, with mqtt://, without; the limits
 // of AWS are then left out.
 //
 // # Ways to the server
@@ -20,8 +20,11 @@
 //
 // What is wrong with key, certificate or CA is a [*CredentialsError] and matches [ErrCredentials]. A wrong setting
 // (endpoint, port, client identifier) matches [packet.ErrInvalid], and so does what is beyond a limit of AWS IoT Core,
-// which matches [ErrLimit] too. What goes wrong on the way through a proxy is a [*ProxyError]. [Diagnose] tells what an error of the connection means and what to do,
-// and [Checkup] walks the way to the server to find out what is wrong with it.
+// which matches [ErrLimit] too. What goes wrong on the way through a proxy is a [*ProxyError].
+//
+// AWS IoT Core closes the connection without a word when a policy does not allow something. Give what Client.Run returned, or
+// what Trace.Disconnected was told, to [Diagnose], and print it: it names the causes, likeliest first, and what to do.
+// [Checkup] walks the way to the server to find out where it ends.
 //
 // # Secrets
 //

@@ -2,8 +2,17 @@
 // statements of the standard speak of it, and which rules are broken. It is tolerant where a client has to be strict, and
 // shares nothing with package packet, so that a mistake in one of the two shows.
 //
-// [Read] dissects one packet. A [Session] follows both directions of a connection, and finds what no single packet shows.
-// A [Layout] prints what they found, [AppendJSON] gives it to programs.
+//	var session dissect.Session
+//	var layout dissect.Layout
+//	for _, p := range session.Add(dissect.ToServer, time.Since(began), bytes) {
+//		os.Stdout.Write(layout.Append(nil, &p))
+//	}
+//
+// [Read] dissects one packet, a [Stream] those of one direction. A [Session] follows both directions of a connection, and
+// finds what no single packet shows. A [Layout] prints what they found for people, [AppendJSON] gives it to programs, a
+// [Page] draws it in HTML, and a [Capture] hands it to Wireshark. [StatementsOf] looks a rule up.
+//
+// A rule is named as the standard does: "MQTT-3.3.1-4" is a statement of its appendix B, "2.2.3" a section.
 //
 // Nothing in it panics, blocks, or allocates by a length that it read. A packet takes a small multiple of the memory
 // of its bytes, and a few MB for the first 10 000 fields and 1000 findings, which are all that it lists.

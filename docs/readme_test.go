@@ -1,6 +1,8 @@
 package docs_test
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,4 +131,35 @@ func readmeText(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// The Go code of the README, block after block, is a function that compiles.
+func TestTheCodeInTheReadmeCompiles(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)\n```go\n(.*?)\n```\n").FindAllStringSubmatch(readmeText(t), -1)
+	if len(blocks) < 2 {
+		t.Fatalf("found %d blocks of Go", len(blocks))
+	}
+	code := "package readme\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"log\"\n\n\t\"iotwire/iot\"\n\t\"iotwire/mqtt\"\n)\n\n" +
+		"func readme(ctx context.Context, handle func(topic string, payload []byte)) {\n"
+	for _, m := range blocks {
+		code += m[1] + "\n"
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file, overlay := filepath.Join(dir, "readme.go"), filepath.Join(dir, "overlay.json")
+	quoted, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(root, "docs", "readme", "readme.go"): file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(file, []byte(code+"}\n"), 0o600), os.WriteFile(overlay, quoted, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-overlay", overlay, "./docs/readme")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 }

@@ -49,7 +49,8 @@ func (o *subscriberOptions) table() *Table {
 			}},
 			{"What to print", []Option{
 				{Letter: "F", Name: "format", Metavar: "FORMAT", Value: &o.format, Default: "pretty",
-					Help: "pretty, json, raw, text, hex, base64, or a pattern such as '%I %t %p'"},
+					Usual: []string{"pretty", "json", "raw", "text", "hex", "base64"},
+					Help:  "pretty, json, raw, text, hex, base64, or a pattern such as '%I %t %p'"},
 				{Name: "json", Value: &o.json, Help: "the same as -F json: an object on a line for each message"},
 				{Name: "exclude", Metavar: "FILTER", Value: &o.exclude, Help: "skip topics that match; may be given again"},
 				{Letter: "R", Name: "no-retained", Value: &o.noRetained, Help: "skip messages that the server had kept"},

@@ -13,7 +13,7 @@ _subscriber() {
 	-p|--client-prefix) return ;;
 	-t|--topic) return ;;
 	-C|--cert-dir) set -- -d ;;
-	-F|--format) return ;;
+	-F|--format) set -- -W 'pretty json raw text hex base64' ;;
 	--exclude) return ;;
 	-n|--count) return ;;
 	-W|--wait) return ;;

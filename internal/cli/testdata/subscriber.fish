@@ -4,7 +4,7 @@ complete -c subscriber -l endpoint -s e -x -d 'host, host:port, or mqtts://, mqt
 complete -c subscriber -l client-prefix -s p -x -d 'client id is PREFIX-<uuid4>'
 complete -c subscriber -l topic -s t -x -d 'topic filter; may be given again (in the variable: separated by spaces)'
 complete -c subscriber -l cert-dir -s C -x -a '(__fish_complete_directories)' -d 'holds private.key, cert.pem, AmazonRootCA1.pem'
-complete -c subscriber -l format -s F -x -d 'pretty, json, raw, text, hex, base64, or a pattern such as '\''%I %t %p'\'''
+complete -c subscriber -l format -s F -x -a 'pretty json raw text hex base64' -d 'pretty, json, raw, text, hex, base64, or a pattern such as '\''%I %t %p'\'''
 complete -c subscriber -l json -d 'the same as -F json: an object on a line for each message'
 complete -c subscriber -l exclude -x -d 'skip topics that match; may be given again'
 complete -c subscriber -l no-retained -s R -d 'skip messages that the server had kept'

@@ -6,7 +6,7 @@ _subscriber() {
 		'(-p --client-prefix)'{-p+,--client-prefix=}'[client id is PREFIX-<uuid4>]:PREFIX:' \
 		'*'{-t+,--topic=}'[topic filter; may be given again (in the variable: separated by spaces)]:FILTER:' \
 		'(-C --cert-dir)'{-C+,--cert-dir=}'[holds private.key, cert.pem, AmazonRootCA1.pem]:DIR:_files -/' \
-		'(-F --format --json)'{-F+,--format=}'[pretty, json, raw, text, hex, base64, or a pattern such as '\''%I %t %p'\'']:FORMAT:' \
+		'(-F --format --json)'{-F+,--format=}'[pretty, json, raw, text, hex, base64, or a pattern such as '\''%I %t %p'\'']:FORMAT:(pretty json raw text hex base64)' \
 		'(-F --format --json)--json[the same as -F json: an object on a line for each message]' \
 		'*--exclude=[skip topics that match; may be given again]:FILTER:' \
 		'(-R --no-retained)'{-R,--no-retained}'[skip messages that the server had kept]' \

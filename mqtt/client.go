@@ -430,7 +430,7 @@ func (c *Client) awaitBodies(ctx context.Context) error {
 	return err
 }
 
-// Stats returns the client's counts.
+// Stats returns the client's counts, all of one moment. It does not block, and can be called after Run has returned.
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()

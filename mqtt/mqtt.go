@@ -251,10 +251,10 @@ const (
 // least Floor. n starts again at 0 only after a connection that lasted for Stable, so that short successes do not make
 // a storm.
 type Backoff struct {
-	Min    time.Duration // default 1 s
-	Max    time.Duration // default 2 min
-	Floor  time.Duration // default 0
-	Stable time.Duration // default 30 s
+	Min    time.Duration // what doubles with each attempt; default 1 s
+	Max    time.Duration // no wait is longer; default 2 min
+	Floor  time.Duration // no wait is shorter; default 0
+	Stable time.Duration // a connection that lasted for this was a success; default 30 s
 }
 
 // Trace has functions that are told what happens, like those of net/http/httptrace. Each may be nil. They are called

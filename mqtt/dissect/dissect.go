@@ -189,7 +189,7 @@ const (
 	disconnect
 )
 
-// Name returns the type in the standard's word, such as "CONNECT".
+// Name returns the type in the standard's word, such as "CONNECT", or "not MQTT".
 //
 //go:noinline
 func (p *Packet) Name() string {
@@ -199,7 +199,7 @@ func (p *Packet) Name() string {
 	return typeNames[p.Type&15]
 }
 
-// Section returns the section that describes this type of packet.
+// Section returns the section that describes this type of packet, such as "3.3", or "2.2.1" for one that does not exist.
 //
 //go:noinline
 func (p *Packet) Section() string {

@@ -19,7 +19,8 @@ const (
 	Hex                // the bytes in a line that can be dissected again
 )
 
-// Layout prints packets for people. The zero Layout is usable: style Full in 80 columns.
+// Layout prints packets for people. The zero Layout is usable: style Full in 80 columns. It is for one goroutine at a time,
+// and a Layout for each trace: it remembers what style Why has explained.
 type Layout struct {
 	Style       Style
 	Width       int  // columns: 80 at least, and from 100 on with the statements; 0 is 80
@@ -37,7 +38,8 @@ const (
 	valueColumn = 44
 )
 
-// Append appends the lines about p to b.
+// Append appends the lines about p to b, each with its line feed, and returns the longer slice. Control characters of
+// the packet are escaped: a message cannot make a terminal do anything. It keeps nothing of p's memory.
 func (l *Layout) Append(b []byte, p *Packet) []byte {
 	var lines []string
 	switch l.Style {

@@ -199,7 +199,8 @@ func (s *Store) makeDir(dir string) error {
 	return s.system.syncDir(above)
 }
 
-// Put adds or replaces records, and returns when they and all Deletes before are durable. See [mqtt.Store].
+// Put adds or replaces records, and returns when they and all Deletes before are durable: it blocks for an fsync. It keeps
+// nothing of the memory of its arguments. After ErrFull nothing was written. See [mqtt.Store].
 func (s *Store) Put(records ...mqtt.Record) error {
 	end, err := s.append(records)
 	if err == nil {

@@ -128,6 +128,27 @@ func (w *wiretap) pass(to, from net.Conn, d dissect.Direction) {
 	}
 }
 
+// The packets of two connections, which take turns, are two streams of TCP, both of them whole.
+func TestPcapOfTwoConnectionsInTshark(t *testing.T) {
+	tool(t, "tshark", "tshark")
+	file := dissect.AppendCaptureHeader(nil)
+	captures := []dissect.Capture{{Connection: 1}, {Connection: 2}}
+	for _, b := range []string{"\x10\x0d\x00\x04MQTT\x04\x02\x00\x0a\x00\x01a", "\x82\x06\x00\x01\x00\x01a\x01", "\xc0\x00"} {
+		p, _ := dissect.Read([]byte(b), dissect.ToServer)
+		for i := range captures {
+			file = captures[i].Append(file, &p)
+		}
+	}
+	name := filepath.Join(t.TempDir(), "two.pcapng")
+	if err := os.WriteFile(name, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := tshark(t, name, nil, "tcp.stream", "mqtt.msgtype", "_ws.malformed", "tcp.analysis.flags")
+	if want := "0|1|| 1|1|| 0|8|| 1|8|| 0|12|| 1|12||"; strings.Join(got, " ") != want {
+		t.Errorf("tshark sees %q, want %q", got, want)
+	}
+}
+
 // TestKeylogInTshark has tshark decrypt what was on the wire with what --keylog wrote: without it, it sees no MQTT.
 func TestKeylogInTshark(t *testing.T) {
 	tool(t, "tshark", "tshark")

@@ -279,7 +279,7 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 	}
 	bottom := len(flows)*20 + 38
 	if len(w.connections) > 1 {
-		w.add("<h3>Connection {}: {}</h3>\n", digits(c.number), c.ends())
+		w.add("<h3>Connection {}</h3>\n", digits(c.number))
 	}
 	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", digits(bottom+6))
 	w.text("", "0", 15, "client sends")

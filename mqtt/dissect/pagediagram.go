@@ -128,15 +128,11 @@ func (w *pageWriter) arrowOf(e *pageEntry, l lanes, y int, began time.Time) {
 	}
 	w.line("arrow "+class, digits(from)+"%", digits(to)+"%", y, y)
 	w.add("</a>")
-	at := p.Time
-	if e.began != began {
-		at += e.began.Sub(began)
+	x := "0"
+	if class = "time"; l.client > 50 {
+		class, x = "time end", "100%"
 	}
-	if l.client < 50 {
-		w.text("time", "0", y+4, moment(at))
-	} else {
-		w.text("time end", "100%", y+4, moment(at))
-	}
+	w.text(class, x, y+4, moment(p.Time+e.began.Sub(began)))
 }
 
 // excerpt leaves out what comes last in a summary that is too long.
@@ -252,7 +248,7 @@ func (w *pageWriter) flows() {
 
 // timeline is when the client sent something, and when each identifier was in use.
 func (w *pageWriter) timeline(c *PageConnection, all []chain) {
-	var sent []*pageEntry
+	sent := false
 	var end, silence, before, promise time.Duration
 	for i := range w.entries {
 		e := &w.entries[i]
@@ -261,14 +257,13 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 		}
 		end = max(end, e.packet.Time)
 		if e.packet.Direction == ToServer {
-			sent = append(sent, e)
-			silence, before = max(silence, e.packet.Time-before), e.packet.Time
+			silence, before, sent = max(silence, e.packet.Time-before), e.packet.Time, true
 			if e.packet.Type == connect {
 				promise = e.packet.said.keepAlive
 			}
 		}
 	}
-	if end <= 0 || len(sent) == 0 {
+	if end <= 0 || !sent {
 		return
 	}
 	var flows []chain
@@ -284,8 +279,11 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", digits(bottom+6))
 	w.text("", "0", 15, "client sends")
 	w.line("life", "16%", "98%", 11, 11)
-	for _, e := range sent {
-		w.line("tick", place(e.packet.Time, end), place(e.packet.Time, end), 4, 18)
+	for i := range w.entries {
+		if e := &w.entries[i]; e.PageConnection == c && e.packet.Direction == ToServer {
+			x := place(e.packet.Time, end)
+			w.line("tick", x, x, 4, 18)
+		}
 	}
 	for row, one := range flows {
 		e, last := one[0], end

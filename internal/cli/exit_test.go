@@ -286,7 +286,6 @@ type breaksAtPublish struct{ net.Conn }
 
 func (c *breaksAtPublish) Write(b []byte) (int, error) {
 	if b[0]>>4 == byte(packet.PUBLISH) {
-		c.Conn.Close()
 		return 0, &net.OpError{Op: "write", Err: syscall.EPIPE}
 	}
 	return c.Conn.Write(b)

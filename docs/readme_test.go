@@ -105,7 +105,7 @@ func TestTheReadmePointsAtWhatExists(t *testing.T) {
 			}
 		}
 	}
-	tests := regexp.MustCompile("go test (?:\\./)?([a-z/]*) ?-run '?\\^?(\\w+)|cd ([a-z/]+) && go test -run (\\w+)").FindAllStringSubmatch(text, -1)
+	tests := regexp.MustCompile(`go test (?:\./)?([a-z/]*) ?-run '?\^?(\w+)|cd ([a-z/]+) && go test -run (\w+)`).FindAllStringSubmatch(text, -1)
 	for _, m := range tests {
 		folder, name := m[1]+m[3], m[2]+m[4]
 		files, err := filepath.Glob(filepath.Join("..", filepath.FromSlash(folder), "*_test.go"))

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -257,22 +256,32 @@ func ExampleProxyFromEnvironment() {
 
 // A client without a certificate, which a function of the account judges by a token.
 func ExampleAuthorizer() {
-	server := iot.Config{
-		Endpoint:    "a1b2c3-ats.iot.eu-west-1.amazonaws.com",
+	certs, _, done := playAWS()
+	defer done()
+
+	credentials, err := iot.LoadCredentialFiles(iot.CredentialFiles{CA: filepath.Join(certs, "AmazonRootCA1.pem"), CAOnly: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	config, err := iot.Config{
+		Endpoint:    "a1b2c3-ats.iot.eu-west-1.amazonaws.com", // port 443, since there is an authorizer
 		ClientID:    "meter-7",
-		Credentials: new(iot.Credentials), // of LoadCredentialFiles with CAOnly: the roots of the server's certificate
+		Credentials: credentials,
 		Authorizer: &iot.Authorizer{
 			Name:     "meters",
 			TokenKey: "token",
-			Secrets: func(ctx context.Context) (iot.AuthorizerSecrets, error) { // for each connection
-				token, err := os.ReadFile("token")
-				return iot.AuthorizerSecrets{Token: strings.TrimSpace(string(token))}, err
+			UserName: "meter-7",
+			Secrets: func(ctx context.Context) (iot.AuthorizerSecrets, error) { // asked for each connection
+				return iot.AuthorizerSecrets{Token: "eyJhbGciOi", Signature: "c2lnbmF0dXJl"}, nil
 			},
 		},
+	}.MQTT()
+	if err != nil {
+		log.Fatal(err)
 	}
-	e, err := server.Server()
-	fmt.Println(e, err)
-	// Output: a1b2c3-ats.iot.eu-west-1.amazonaws.com:443 <nil>
+	userName, _, err := config.Credentials(context.Background()) // as the client does before it sends CONNECT
+	fmt.Println(userName, err)
+	// Output: meter-7?x-amz-customauthorizer-name=meters&x-amz-customauthorizer-signature=c2lnbmF0dXJl&token=eyJhbGciOi <nil>
 }
 
 // A board without a battery for its clock waits for the time before it connects: in 1970 no certificate is valid yet.

@@ -150,6 +150,7 @@ func optionsOfManPage(table *Table) (all []string) {
 }
 
 func TestCompletionsAndManPages(t *testing.T) {
+	needsTraces(t)
 	for _, table := range tables() {
 		for _, shell := range []string{"bash", "zsh", "fish"} {
 			golden(t, table.Program+"."+shell, table.script(t, shell))

@@ -22,7 +22,16 @@ func alone(t *testing.T) dial {
 	}
 }
 
+// needsTraces skips a test of what a build with the tag notrace does not have.
+func needsTraces(t *testing.T) {
+	t.Helper()
+	if !tracing {
+		t.Skip("this build shows no packets")
+	}
+}
+
 func TestADryRunShowsWhatWouldBeSent(t *testing.T) {
+	needsTraces(t)
 	for _, c := range []struct {
 		args, stdin string
 		want        string // of packets: the last column
@@ -82,6 +91,7 @@ DISCONNECT 2 clean end: the server drops the Will
 }
 
 func TestADryRunIsTracedInEachStyle(t *testing.T) {
+	needsTraces(t)
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "trace")
 		r := run(t, Publisher, alone(t), nil, "--dry-run", "-m", "x", "--trace=hex", "--trace-file", file)
@@ -98,6 +108,7 @@ func TestADryRunIsTracedInEachStyle(t *testing.T) {
 }
 
 func TestADryRunEndsWithItsAudience(t *testing.T) {
+	needsTraces(t)
 	synctest.Test(t, func(t *testing.T) {
 		endless := func(to error) func(*Process) {
 			return func(p *Process) { p.Stdin, p.Stdout = endlessLines{}, failing{to} }
@@ -113,6 +124,7 @@ type endlessLines struct{}
 func (endlessLines) Read(b []byte) (int, error) { return copy(b, "x\n"), nil }
 
 func TestADryRunIsNothingElse(t *testing.T) {
+	needsTraces(t)
 	for _, args := range []string{"--check", "--json", "--page x", "--pcap x", "--keylog x", "--persistent --store x"} {
 		r := run(t, Publisher, alone(t), nil, append(strings.Fields(args), "--dry-run", "-m", "x")...)
 		if stderr := r.stderr.String(); r.exit != ExitUsage || !strings.HasPrefix(stderr, "publisher: --dry-run and --") {

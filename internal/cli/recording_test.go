@@ -117,3 +117,35 @@ func TestCommandLineIsThatOfAShell(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// A page about a connection that came to nothing says why, in the words of the program.
+func TestPageOfAConnectionThatFailed(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		server func(p *peer, h packet.Header, body []byte) bool
+		want   []string
+		code   ExitCode
+	}{
+		{"refused", func(p *peer, h packet.Header, body []byte) bool {
+			p.Write([]byte{0x20, 2, 0, 5})
+			return false
+		}, []string{"<h2>What went wrong</h2>", "<p>refused: not authorized (CONNACK 5", `id="p2-connack"`}, ExitConnack + 5},
+		{"hung up", func(*peer, packet.Header, []byte) bool { return false },
+			[]string{"<h2>What went wrong</h2>", "<p>the server hung up after CONNECT", "Then the server closed the connection.", "not acknowledged: 1 CONNECT"}, ExitHungUp},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "page.html")
+			r := run(t, Publisher, script(test.server), nil, "-m", "hello", "--page", file)
+			r.ended(test.code)
+			page, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(string(page), want) {
+					t.Errorf("%s: the page does not say %q", test.name, want)
+				}
+			}
+		})
+	}
+}

@@ -120,7 +120,9 @@ func (t *tracer) close(code *ExitCode) {
 		t.file.Close()
 	}
 	if t.page != nil && *code != ExitDone {
+		t.log.mu.Lock()
 		t.page.Failure = t.log.failed
+		t.log.mu.Unlock()
 	}
 	if err := t.recording.close(); err != nil {
 		t.log.fail(err.Error())

@@ -277,8 +277,8 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 		w.add("<h3>Connection {}</h3>\n", digits(c.number))
 	}
 	w.add("<svg class=\"timeline\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"what was on its way when\">\n", digits(bottom+6))
-	w.text("", "0", 15, "client sends")
-	w.line("life", "16%", "98%", 11, 11)
+	w.text("", "0", 15, "client")
+	w.line("life", "24%", "98%", 11, 11)
 	for i := range w.entries {
 		if e := &w.entries[i]; e.PageConnection == c && e.packet.Direction == ToServer {
 			x := place(e.packet.Time, end)
@@ -294,7 +294,7 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 		w.text("", "0", y+4, arrow(e.packet.Direction)+" id "+digits(int(e.packet.said.id)))
 		w.line("bar "+e.packet.side(), place(e.packet.Time, end), place(last, end), y, y)
 	}
-	w.text("", "16%", bottom, "0")
+	w.text("", "24%", bottom, "0")
 	w.text("end", "98%", bottom, span(end))
 	w.add("</svg>\n")
 	if promise > 0 {
@@ -306,5 +306,5 @@ func (w *pageWriter) timeline(c *PageConnection, all []chain) {
 //
 //go:noinline
 func place(at, end time.Duration) string {
-	return fmt.Sprintf("%.2f%%", 16+82*float64(at)/float64(end))
+	return fmt.Sprintf("%.2f%%", 24+74*float64(at)/float64(end))
 }

@@ -55,6 +55,45 @@ func ExampleClient_Subscribe() {
 }
 
 // A worker acknowledges when it is done. What it does not get to do comes again.
+// One loop for several filters: each message comes once, and all in the order in which they arrive.
+func ExampleClient_SubscribeAll() {
+	broker := testbroker.New(testbroker.Config{})
+	defer broker.Close()
+	client, err := mqtt.New(mqtt.Config{Dial: broker.Dial, ClientID: "journal"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	all, err := client.SubscribeAll([]string{"door/#", "+/front"}, mqtt.QoS1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	go client.Run(ctx)
+	if err := all.Ready(ctx); err != nil {
+		log.Fatal(err)
+	}
+	for _, topic := range []string{"door/front", "window/front", "door/back"} {
+		if err := client.Publish(ctx, mqtt.Message{Topic: topic, Payload: []byte("open"), QoS: mqtt.QoS1}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	n := 0
+	for m, err := range all.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s %s\n", m.Topic, m.Payload)
+		if n++; n == 3 {
+			break
+		}
+	}
+	// Output:
+	// door/front open
+	// window/front open
+	// door/back open
+}
+
 func ExampleMessage_Ack() {
 	broker := testbroker.New(testbroker.Config{})
 	defer broker.Close()

@@ -1,6 +1,10 @@
 package mqtt
 
-import "iotwire/mqtt/packet"
+import (
+	"slices"
+
+	"iotwire/mqtt/packet"
+)
 
 // entryCost is what a waiting message counts for in Config.Inbox besides its payload.
 const entryCost = 64
@@ -34,8 +38,13 @@ func (r *routing) find(topic []byte, wishes []*wish) *route {
 	}
 	to := &route{topic: string(topic)}
 	for _, w := range wishes {
-		if len(w.subs) > 0 && packet.Match(unshared(w.filter), to.topic) {
-			to.subs = append(to.subs, w.subs...)
+		if len(w.subs) == 0 || !packet.Match(unshared(w.filter), to.topic) {
+			continue
+		}
+		for _, s := range w.subs {
+			if !slices.Contains(to.subs, s) { // it may have several filters
+				to.subs = append(to.subs, s)
+			}
 		}
 	}
 	if len(r.routes) >= maxRoutes {

@@ -2,21 +2,23 @@ package mqtt
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync/atomic"
 
 	"iotwire/mqtt/packet"
 )
 
-// Subscription is a topic filter that the program wishes to be subscribed to, and the messages that match it. It stays
-// true over reconnects: where the server has lost the session, the client subscribes again.
+// Subscription is the topic filters that the program wishes to be subscribed to, mostly one, and the messages that match
+// them. It stays true over reconnects: where the server has lost the session, the client subscribes again.
 //
 // A message that matches several Subscriptions goes to each of them once, and is acknowledged when all are done. A
 // Subscription whose messages nobody takes fills the client's inbox and so stops the others in the end: Close it.
 type Subscription struct {
 	c      *Client
-	wish   *wish
+	wishes []*wish // one for each filter
 	qos    QoS
 	closed atomic.Bool
 
@@ -34,16 +36,29 @@ type Subscription struct {
 //
 // The error matches [packet.ErrInvalid], or is that of Config.CheckFilter, or [ErrClosed].
 func (c *Client) Subscribe(filter string, q QoS) (*Subscription, error) {
-	probe := packet.Subscribe{ID: 1, Requests: packet.Requests(nil).Add(filter, q)}
-	if err := packet.ValidFilter(filter); err != nil {
-		return nil, err
+	return c.SubscribeAll([]string{filter}, q)
+}
+
+// SubscribeAll is Subscribe for several filters with one Subscription: a message comes once, whichever and however many
+// of the filters it matches, and all messages come in the order of their arrival. At least one filter has to be given; one
+// that is given again is the same wish. If the server refuses one of them, the Subscription ends with [ErrRefused]; Close
+// it, and ask for the others.
+func (c *Client) SubscribeAll(filters []string, q QoS) (*Subscription, error) {
+	if len(filters) == 0 {
+		return nil, fmt.Errorf("%w: no topic filter to subscribe to", packet.ErrInvalid)
 	}
-	if _, err := packet.AppendSubscribe(nil, &probe); err != nil {
-		return nil, err
-	}
-	if c.cfg.CheckFilter != nil {
-		if err := c.cfg.CheckFilter(filter, q); err != nil {
+	for _, filter := range filters {
+		probe := packet.Subscribe{ID: 1, Requests: packet.Requests(nil).Add(filter, q)}
+		if err := packet.ValidFilter(filter); err != nil {
 			return nil, err
+		}
+		if _, err := packet.AppendSubscribe(nil, &probe); err != nil {
+			return nil, err
+		}
+		if c.cfg.CheckFilter != nil {
+			if err := c.cfg.CheckFilter(filter, q); err != nil {
+				return nil, err
+			}
 		}
 	}
 	c.mu.Lock()
@@ -51,17 +66,23 @@ func (c *Client) Subscribe(filter string, q QoS) (*Subscription, error) {
 	if c.over != nil || c.closing {
 		return nil, ErrClosed
 	}
-	w := c.session.find(filter)
-	if w == nil {
-		w = &wish{filter: filter}
-		c.session.wishes = append(c.session.wishes, w)
+	s := &Subscription{c: c, qos: q, ready: make(chan struct{}, 1)}
+	for _, filter := range filters {
+		w := c.session.find(filter)
+		if w == nil {
+			w = &wish{filter: filter}
+			c.session.wishes = append(c.session.wishes, w)
+		}
+		if slices.Contains(s.wishes, w) {
+			continue
+		}
+		if !w.wanted {
+			w.wanted, w.qos, w.refused, w.foreign = true, q, false, false
+		}
+		w.qos = max(w.qos, q)
+		w.subs = append(w.subs, s)
+		s.wishes = append(s.wishes, w)
 	}
-	if !w.wanted {
-		w.wanted, w.qos, w.refused, w.foreign = true, q, false, false
-	}
-	w.qos = max(w.qos, q)
-	s := &Subscription{c: c, wish: w, qos: q, ready: make(chan struct{}, 1)}
-	w.subs = append(w.subs, s)
 	c.rewish()
 	return s, nil
 }
@@ -75,25 +96,24 @@ func (c *Client) rewish() {
 	c.settle()
 }
 
-// Filter returns the topic filter, as declared.
-func (s *Subscription) Filter() string { return s.wish.filter }
+// Filter returns the topic filter, as declared: the first, if there are several.
+func (s *Subscription) Filter() string { return s.wishes[0].filter }
 
-// Ready waits until the server has granted the subscription, in this session. With a Store that knows of the grant to
-// an earlier client it does not wait, not even for a connection: the server has kept the session, or will be asked
-// again. It returns [ErrRefused] if the server refuses it, [ErrUnsubscribed] after Close, ctx.Err(), or an error that
-// matches [ErrClosed]. The QoS granted may be lower than the one asked for: see Trace.Subscribed.
+// Ready waits until the server has granted the subscription, to all its filters, in this session. With a Store that knows
+// of the grant to an earlier client it does not wait, not even for a connection: the server has kept the session, or will
+// be asked again. It returns [ErrRefused] if the server refuses a filter, [ErrUnsubscribed] after Close, ctx.Err(), or an
+// error that matches [ErrClosed]. The QoS granted may be lower than the one asked for: see Trace.Subscribed.
 func (s *Subscription) Ready(ctx context.Context) error {
 	return s.c.await(ctx, func() (bool, error) {
-		w := s.wish
-		switch {
-		case s.closed.Load():
-			return false, ErrUnsubscribed
-		case s.c.over != nil:
-			return false, s.c.over
-		case w.refused:
-			return false, ErrRefused
+		if err := s.state(); err != nil {
+			return false, err
 		}
-		return w.has && w.hasQoS >= int(s.qos), nil
+		for _, w := range s.wishes {
+			if !w.has || w.hasQoS < int(s.qos) {
+				return false, nil
+			}
+		}
+		return true, nil
 	})
 }
 
@@ -104,16 +124,13 @@ func (s *Subscription) Ready(ctx context.Context) error {
 func (s *Subscription) Close(ctx context.Context) error {
 	c := s.c
 	c.mu.Lock()
-	w := s.wish
 	if s.closed.CompareAndSwap(false, true) {
-		for i, other := range w.subs {
-			if other == s {
-				w.subs = append(w.subs[:i:i], w.subs[i+1:]...)
-				break
+		for _, w := range s.wishes {
+			i := slices.Index(w.subs, s)
+			w.subs = append(w.subs[:i:i], w.subs[i+1:]...)
+			if len(w.subs) == 0 {
+				w.wanted = false
 			}
-		}
-		if len(w.subs) == 0 {
-			w.wanted = false
 		}
 		c.routing.bytes -= s.inbox.cost()
 		for s.inbox.len() > 0 {
@@ -126,7 +143,14 @@ func (s *Subscription) Close(ctx context.Context) error {
 		c.rewish()
 	}
 	c.mu.Unlock()
-	return c.await(ctx, func() (bool, error) { return w.wanted || !w.has && !w.busy, nil })
+	return c.await(ctx, func() (bool, error) {
+		for _, w := range s.wishes {
+			if !w.wanted && (w.has || w.busy) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
 }
 
 // wake lets a loop that waits look again. The lock is held.
@@ -262,11 +286,13 @@ func (l *loop) fetch(ctx context.Context) error {
 
 // state returns why no more messages will come, or nil. The lock is held.
 func (s *Subscription) state() error {
-	switch {
-	case s.closed.Load():
+	if s.closed.Load() {
 		return ErrUnsubscribed
-	case s.wish.refused:
-		return ErrRefused
+	}
+	for _, w := range s.wishes {
+		if w.refused {
+			return ErrRefused
+		}
 	}
 	return s.c.over
 }

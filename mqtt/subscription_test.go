@@ -318,6 +318,55 @@ func TestCloseOfOneOverlappingSubscriptionAcknowledgesItsShare(t *testing.T) {
 	})
 }
 
+func TestOneSubscriptionToSeveralFiltersGetsMessagesOnceAndInOrder(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{})
+		srv, _ := s.connack(false)
+		sub, err := c.SubscribeAll([]string{"a/#", "a/+", "b", "b"}, QoS1)
+		matches(t, err)
+		srv.want("SUBSCRIBE 1 a/# q1 a/+ q1 b q1")
+		ready := later(func() error { return sub.Ready(background) })
+		pending(t, ready)
+		srv.suback(1, 1, 1, 1)
+		ended(t, ready)
+		same, err := c.Subscribe("b", QoS1) // the server has it
+		matches(t, err)
+		other, loop := c.collect(same), c.collect(sub)
+		for i, topic := range []string{"b", "a/x", "a", "b", "a/x/y"} {
+			srv.publish(topic, QoS1, uint16(i+5), fmt.Sprint(i))
+		}
+		srv.want("PUBACK 5", "PUBACK 6", "PUBACK 7", "PUBACK 8", "PUBACK 9")
+		loop.want("b q1 0", "a/x q1 1", "a q1 2", "b q1 3", "a/x/y q1 4")
+		loop.none()
+		other.want("b q1 0", "b q1 3")
+		closed := later(func() error { return sub.Close(background) })
+		srv.want("UNSUBSCRIBE 2 a/# a/+") // another Subscription has b
+		srv.answer(packet.UNSUBACK, 2)
+		ended(t, closed)
+		ended(t, loop.end, ErrUnsubscribed)
+	})
+}
+
+func TestOneSubscriptionIsRefusedWithTheFirstOfItsFilters(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{})
+		srv, _ := s.connack(false)
+		if _, err := c.SubscribeAll(nil, QoS1); !errors.Is(err, packet.ErrInvalid) {
+			t.Errorf("no filter: %v", err)
+		}
+		if _, err := c.SubscribeAll([]string{"good", "a#"}, QoS1); !errors.Is(err, packet.ErrInvalid) || len(c.session.wishes) != 0 {
+			t.Errorf("one bad filter: %v, %d wishes are left", err, len(c.session.wishes))
+		}
+		sub, err := c.SubscribeAll([]string{"a", "b"}, QoS1)
+		matches(t, err)
+		srv.want("SUBSCRIBE 1 a q1 b q1")
+		loop := c.collect(sub)
+		srv.suback(1, 1, packet.SubackFailure)
+		ended(t, loop.end, ErrRefused)
+		matches(t, sub.Ready(background), ErrRefused)
+	})
+}
+
 func TestSharedSubscriptionMatchesWithoutItsPrefix(t *testing.T) {
 	bubble(t, func(t *testing.T, s *script) {
 		c := s.run(Config{})

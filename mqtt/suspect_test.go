@@ -108,7 +108,7 @@ func TestIdentifierOfAQoS2MessageThatWasGivenUpStaysTakenInTheNextProcess(t *tes
 		srv.want("PUBLISH t q2 1 x")
 		srv.Close()
 		ended(t, done, ErrRejected, ErrUnconfirmed)
-		srv, _ = s.connack(true)
+		s.connack(true)
 		c.stop()
 		c = s.run(Config{Store: d})
 		c.nextIdentifier(1)

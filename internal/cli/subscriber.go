@@ -130,7 +130,6 @@ func Subscriber(p *Process) (code ExitCode) {
 		server:  server,
 		printer: &printer{
 			log:       log,
-			filters:   o.topics,
 			excluded:  o.exclude,
 			newOnly:   o.noRetained,
 			limit:     o.count,
@@ -138,7 +137,6 @@ func Subscriber(p *Process) (code ExitCode) {
 			escape:    p.Terminal,
 			headlines: p.Terminal && p.TerminalError && o.layout.forPeople() && !o.quiet,
 			color:     p.Colored(p.TerminalError, o.trace.color),
-			turn:      make(chan struct{}, 1),
 			out:       p.Stdout,
 		},
 	}
@@ -153,12 +151,8 @@ func Subscriber(p *Process) (code ExitCode) {
 		}
 		return diagnose(err, server).tell(table, p, log)
 	}
-	for _, filter := range o.topics {
-		s, err := client.Subscribe(filter, mqtt.QoS(o.qos))
-		if err != nil {
-			return diagnose(err, server).tell(table, p, log)
-		}
-		r.subscriptions = append(r.subscriptions, s)
+	if r.subscription, err = client.SubscribeAll(o.topics, mqtt.QoS(o.qos)); err != nil {
+		return diagnose(err, server).tell(table, p, log)
 	}
 	return r.run(client)
 }

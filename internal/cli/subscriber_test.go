@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"iotwire/internal/testbroker"
-	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
 
 	"github.com/google/go-cmp/cmp"
@@ -355,17 +354,21 @@ func TestSubscriberThatIsRefusedLaterStops(t *testing.T) {
 	})
 }
 
-func TestASharedFilterIsComparedByWhatItShares(t *testing.T) {
-	var out buffer
-	p := &printer{filters: []string{"$share/group/a/+", "a/b"}, format: format{{part: 'p'}, {text: "\n"}}, turn: make(chan struct{}, 1), out: &out}
-	for number, topic := range map[int]string{0: "a/b", 1: "a/b"} {
-		if verdict, err := p.print(number, &mqtt.Message{Topic: topic, Payload: []byte("x")}); verdict != goOn || err != nil {
-			t.Errorf("%v, %v", verdict, err)
+func TestMessagesOfSeveralFiltersArePrintedInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		r := start(t, Subscriber, to(b.Dial), nil, "-t", "a", "-t", "b", "-t", "$share/group/c", "-n", "600", "-F", "text")
+		synctest.Wait()
+		var want strings.Builder
+		for i := range 600 {
+			b.Publish([]string{"a", "b", "c"}[i%3], fmt.Append(nil, i), packet.QoS1, false)
+			fmt.Fprintln(&want, i)
 		}
-	}
-	if got := out.String(); got != "x\n" {
-		t.Errorf("it printed %q", got)
-	}
+		r.ended(ExitDone)
+		if got := r.stdout.String(); got != want.String() {
+			t.Errorf("it printed %q", got)
+		}
+	})
 }
 
 func TestALowerQoSThanAskedForIsSaid(t *testing.T) {

@@ -14,20 +14,20 @@ import (
 	"iotwire/mqtt"
 )
 
-// farewellTime is how long a subscriber that ends waits for its loops: one may be in a write that nobody reads.
+// farewellTime is how long a subscriber that ends waits for what it is printing: nobody may be reading.
 const farewellTime = 3 * time.Second
 
-// subscribing is a run of the subscriber. One goroutine, that of run, decides; each subscription has one that prints.
+// subscribing is a run of the subscriber. One goroutine, that of run, decides; another one prints.
 type subscribing struct {
-	o             *subscriberOptions
-	process       *Process
-	log           *console
-	watch         *watch
-	server        iot.Config
-	subscriptions []*mqtt.Subscription
-	printer       *printer
+	o            *subscriberOptions
+	process      *Process
+	log          *console
+	watch        *watch
+	server       iot.Config
+	subscription *mqtt.Subscription // to all filters
+	printer      *printer
 
-	events chan event    // what Run and the loops report
+	events chan event    // what Run and print report
 	gone   chan struct{} // closed when run returns: nobody reads events any more
 
 	answered atomic.Int32 // filters that the server has answered at least once, or still has from an earlier run
@@ -125,13 +125,11 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 	go func() { over <- client.Run(ctx) }()
 	printing, stop := context.WithCancel(ctx)
 	defer stop()
-	loops := make(chan struct{}, len(r.subscriptions))
-	for i, s := range r.subscriptions {
-		go func() {
-			r.print(printing, i, s)
-			loops <- struct{}{}
-		}()
-	}
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		r.print(printing)
+	}()
 	if r.o.store != "" {
 		go r.awaitKept(ctx)
 	}
@@ -144,7 +142,7 @@ func (r *subscribing) run(client *mqtt.Client) ExitCode {
 
 	why := r.serve(over)
 	stop() // what is being printed is acknowledged yet
-	if code, left := r.leave(over, loops, cancel); left {
+	if code, left := r.leave(over, printed, cancel); left {
 		return code
 	}
 	if !r.began.IsZero() {
@@ -164,12 +162,10 @@ func (r *subscribing) awaitKept(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	for _, s := range r.subscriptions {
-		if s.Ready(ctx) != nil {
-			return // serve hears of it
-		}
+	if r.subscription.Ready(ctx) != nil {
+		return // serve hears of it
 	}
-	r.answered.Store(int32(len(r.subscriptions)))
+	r.answered.Store(int32(len(r.o.topics)))
 	r.report(event{kind: kept})
 }
 
@@ -180,25 +176,20 @@ func (r *subscribing) awaitNoReader() {
 	}
 }
 
-// print prints the messages of a subscription.
-func (r *subscribing) print(ctx context.Context, number int, s *mqtt.Subscription) {
-	for m, err := range s.Messages(ctx) {
+// print prints messages, until ctx is over, or the last one was printed, or one could not be.
+func (r *subscribing) print(ctx context.Context) {
+	for m, err := range r.subscription.Messages(ctx) {
 		if err != nil {
-			return // ctx is over, or the filter was refused, or the client is over: run knows
+			return // ctx is over, or a filter was refused, or the client is over: run knows
 		}
-		verdict, err := r.printer.print(number, m)
-		switch verdict {
-		case goOn:
-			continue
-		case lastOne:
-			defer r.report(event{kind: printing}) // behind the acknowledgement
-		case tooLate:
-			m.Hold()
-		case unspoken:
-			m.Hold()
-			defer r.report(event{kind: printing, err: err})
+		last, err := r.printer.print(m)
+		if err != nil {
+			m.Hold() // it is not acknowledged
 		}
-		return
+		if last || err != nil {
+			defer r.report(event{kind: printing, err: err}) // behind the acknowledgement
+			return
+		}
 	}
 }
 
@@ -342,20 +333,20 @@ func isFile(out io.Writer) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// leave waits for the loops to end, and then, after disconnect, for Run. A signal ends the wait.
-func (r *subscribing) leave(over <-chan error, loops <-chan struct{}, disconnect func()) (code ExitCode, left bool) {
+// leave waits for the end of print, and then, after disconnect, for that of Run. A signal ends the wait.
+func (r *subscribing) leave(over <-chan error, printed <-chan struct{}, disconnect func()) (code ExitCode, left bool) {
 	patience := time.NewTimer(farewellTime - time.Second) // and a second for DISCONNECT
 	defer patience.Stop()
 	patient := true
-	for n := len(r.subscriptions); n > 0 || over != nil; {
-		if n == 0 || !patient {
+	for printed != nil || over != nil {
+		if printed == nil || !patient {
 			disconnect()
 		}
 		select {
 		case <-over:
 			over = nil
-		case <-loops:
-			n--
+		case <-printed:
+			printed = nil
 		case <-r.events:
 		case <-patience.C:
 			if !patient {

@@ -37,11 +37,12 @@ func (s *server) dialContext(_ context.Context, network, address string) (net.Co
 	s.mu.Lock()
 	s.got = append(s.got, network+" "+address)
 	s.mu.Unlock()
+	front := s.front // the test may give it another one for the next connection
 	s.work.Go(func() {
 		defer conn.Close()
 		conn := conn
-		if s.front != nil {
-			if conn = s.front(conn); conn == nil {
+		if front != nil {
+			if conn = front(conn); conn == nil {
 				return
 			}
 		}

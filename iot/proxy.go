@@ -59,6 +59,15 @@ func ParseProxy(url string) (*Proxy, error) {
 	if strings.ContainsAny(login, "/?#@") {
 		return nil, invalid("proxy: user name and password must not have / ? # @ as they are; write %%2F %%3F %%23 %%40")
 	}
+	if login == "" && !strings.HasPrefix(hostPort, "[") && !isAddress(hostPort) {
+		_, port, _ := strings.Cut(hostPort, ":")
+		if i := strings.IndexAny(port, "/?#"); i >= 0 {
+			port = port[:i]
+		}
+		if strings.Trim(port, "0123456789") != "" { // it may be a password
+			return nil, invalid("proxy: what stands behind the colon is no port, want [USER:PASSWORD@]HOST:PORT")
+		}
+	}
 	p := &Proxy{scheme: scheme}
 	subject := fmt.Sprintf("proxy %.80q", scheme+"://"+hostPort)
 	if i := strings.IndexAny(hostPort, "/?#"); i >= 0 {
@@ -148,6 +157,7 @@ func (p *Proxy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 // as a library for WebSocket that takes such a function.
 //
 // What goes wrong between here and the server is a [*ProxyError], the end of ctx the error of ctx.
+// An address that is none matches [packet.ErrInvalid].
 func (p *Proxy) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return p.through(netDialer())(ctx, network, address)
 }
@@ -167,14 +177,19 @@ type tunnel struct {
 // open opens a connection to address through the proxy.
 func (t *tunnel) open(ctx context.Context, _, address string) (net.Conn, error) {
 	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, invalid("%v", err)
+	if err != nil || host == "" {
+		return nil, invalid("address %.80q: want host:port", address)
 	}
 	port, err := parsePort("address", portText)
 	if err != nil {
 		return nil, err
 	}
 	host, _, _ = strings.Cut(host, "%") // the zone of an IPv6 address means nothing elsewhere
+	if !isAddress(host) {
+		if err := checkHost(fmt.Sprintf("address %.80q", address), host); err != nil {
+			return nil, err
+		}
+	}
 	hosts := []string{host}
 	if !t.resolves() && !isAddress(host) {
 		if hosts, err = t.lookedUp(ctx, host); err != nil {
@@ -212,7 +227,7 @@ func (p *Proxy) lookedUp(ctx context.Context, host string) ([]string, error) {
 		if errors.As(err, &dns) {
 			err = errors.New(dns.Err)
 		}
-		return nil, p.fault(err, "no address of %s was found here: %v", host, err).remedy("socks5h:// leaves that to the proxy")
+		return nil, p.fault(err, "is to get an address of %s, and none was found here: %v", host, err).remedy("socks5h:// leaves that to the proxy")
 	}
 	return addresses[:min(len(addresses), maxAddresses)], nil
 }

@@ -52,26 +52,32 @@ func TestParseProxy(t *testing.T) {
 
 func TestParseProxySaysWhatIsWrongWithoutTheSecret(t *testing.T) {
 	for url, want := range map[string]string{
-		"":                                                           "no host",
-		"http://":                                                    "no host",
-		"http://ann:s3cret@":                                         "no host",
-		"http://ann:s3cret@proxy":                                    "no port, and there is no usual one",
-		"http://ann:s3cret@proxy:0":                                  `port "0", want 1 to 65535`,
-		"http://ann:s3cret@proxy:x":                                  `port "x", want 1 to 65535`,
-		"http://ann:s3cret@proxy:80/path":                            `"/" behind the host`,
-		"http://ann:s3c/ret@proxy:80":                                "write %2F",
-		"http://ann:s3c@ret@proxy:80":                                "write %2F",
-		"http://ann:s3cret%@proxy:80":                                "write %25",
-		"http://ann:s3cret%4@proxy:80":                               "write %25",
-		"http://ann:s3cret%+1@proxy:80":                              "write %25",
-		"http://:s3cret@proxy:80":                                    "a password without a user name",
-		"http://a%3Ab:s3cret@proxy:80":                               "a colon in the user name",
-		"http://ann:s3cret@pro xy:80":                                `' ' in the host name`,
-		"http://ann:s3cret@2001:db8::1:80":                           "an IPv6 address needs brackets",
-		"http://ann:s3cret@[2001:db8::1":                             "want an IPv6 address in the brackets",
-		"ann:s3cret://proxy":                                         "unknown scheme",
-		"ftp://ann:s3cret@proxy:21":                                  "unknown scheme",
-		"socks4://ann:s3cret@proxy:1080":                             "socks4:// is not spoken here",
+		"":                                 "no host",
+		"http://":                          "no host",
+		"http://ann:s3cret@":               "no host",
+		"http://ann:s3cret@proxy":          "no port, and there is no usual one",
+		"http://ann:s3cret@proxy:0":        `port "0", want 1 to 65535`,
+		"http://ann:s3cret@proxy:x":        `port "x", want 1 to 65535`,
+		"http://ann:s3cret":                "no port, want [USER:PASSWORD@]HOST:PORT",
+		"ann:s3c:ret":                      "no port, want [USER:PASSWORD@]HOST:PORT",
+		"http://ann:s3cret/@":              "write %2F",
+		"http://ann:s3c/ret":               "no port, want [USER:PASSWORD@]HOST:PORT",
+		"http://proxy:80/path":             `"/" behind the host`,
+		"2001:db8::1":                      "an IPv6 address needs brackets",
+		"http://ann:s3cret@proxy:80/path":  `"/" behind the host`,
+		"http://ann:s3c/ret@proxy:80":      "write %2F",
+		"http://ann:s3c@ret@proxy:80":      "write %2F",
+		"http://ann:s3cret%@proxy:80":      "write %25",
+		"http://ann:s3cret%4@proxy:80":     "write %25",
+		"http://ann:s3cret%+1@proxy:80":    "write %25",
+		"http://:s3cret@proxy:80":          "a password without a user name",
+		"http://a%3Ab:s3cret@proxy:80":     "a colon in the user name",
+		"http://ann:s3cret@pro xy:80":      `' ' in the host name`,
+		"http://ann:s3cret@2001:db8::1:80": "an IPv6 address needs brackets",
+		"http://ann:s3cret@[2001:db8::1":   "want an IPv6 address in the brackets",
+		"ann:s3cret://proxy":               "unknown scheme",
+		"ftp://ann:s3cret@proxy:21":        "unknown scheme",
+		"socks4://ann:s3cret@proxy:1080":   "socks4:// is not spoken here",
 		"socks5://ann:" + strings.Repeat("s3cret", 50) + "@proxy":    "more than 255 bytes",
 		"http://ann:" + strings.Repeat("s3cret", 1000) + "@proxy:80": "more than 4096 bytes",
 		"http://ann:s3cret@" + strings.Repeat("a.", 127) + "a:80":    "255 bytes, want at most 253",
@@ -209,22 +215,25 @@ func TestHTTPProxyThatOpensNoWay(t *testing.T) {
 	for answer, words := range map[string][]string{
 		"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 5\r\n\r\nlogin": {
 			"does not accept this user name or password (407 Proxy Authentication Required)", "%40", "final"},
-		"HTTP/1.0 401 Unauthorized\r\n\r\n": {"does not accept this user name or password (401 Unauthorized)", "final"},
+		"HTTP/1.0 401 Unauthorized\r\n\r\n":                                                      {"does not accept this user name or password (401 Unauthorized)", "final"},
+		"HTTP/1.1 403 no way, ann:s3cret\r\n\r\n":                                                {"does not allow a connection to " + host + ":8883 (403 ...)"},
+		"HTTP/1.1 403 " + strings.Repeat("x", 50) + " Basic YW5uOnMzY3JldA==\r\n\r\n":            {"does not allow a connection to " + host + ":8883 (403 ...)"},
+		"HTTP/1.1 407 s3cret\r\nProxy-Authenticate: s3cret\r\n\r\n":                              {"logged in to with ..., and only Basic is spoken here (407 ...)", "final"},
 		"HTTP/1.1 407 no\r\nProxy-Authenticate: NTLM\r\nproxy-authenticate: Negotiate x\r\n\r\n": {"logged in to with NTLM, Negotiate", "cntlm", "final"},
 		"HTTP/1.1 403 Forbidden\r\n\r\n<html>":                                                   {"does not allow a connection to " + host + ":8883 (403 Forbidden)", "--port 443"},
 		"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 100000\r\n\r\n<html>":                       {"cannot reach " + host + ":8883 (502 Bad Gateway)"},
-		"HTTP/1.1 504\r\n\r\n":                                         {"cannot reach " + host + ":8883 (504)"},
-		"HTTP/1.1 405 Method Not Allowed\r\n\r\n":                      {"does not know CONNECT (405 Method Not Allowed)", "web server"},
-		"HTTP/1.1 302 \x1b[31mFound\r\nLocation: http://login\r\n\r\n": {"refused a connection to " + host + ":8883 (302 \uFFFD[31mFound)"},
-		"HTTP/1.1 299" + strings.Repeat("9", 20) + " OK\r\n\r\n":       {"does not answer in HTTP"},
-		"HTTP/2 200 OK\r\n\r\n":                                        {"does not answer in HTTP", "is the port right?"},
-		"SSH-2.0-OpenSSH_9.6\r\n":                                      {"does not answer in HTTP", "is the port right?"},
-		"\x15\x03\x01\x00\x02\x02\x46":                                 {"does not answer in HTTP", "https://"},
-		"\x05\xff":                                                     {"does not answer in HTTP", "socks5h://"},
-		"":                                                             {"took the connection, and did not answer in time"},
-		"HTTP/1.1 200 OK\r\nVia: x":                                    {"took the connection, and did not answer in time"},
-		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10<<20):         {"a header of more than 16 KiB"},
-		strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000):          {"a header of more than 16 KiB"},
+		"HTTP/1.1 504\r\n\r\n":                                                                   {"cannot reach " + host + ":8883 (504)"},
+		"HTTP/1.1 405 Method Not Allowed\r\n\r\n":                                                {"does not know CONNECT (405 Method Not Allowed)", "web server"},
+		"HTTP/1.1 302 \x1b[31mFound\r\nLocation: http://login\r\n\r\n":                           {"refused a connection to " + host + ":8883 (302 \uFFFD[31mFound)"},
+		"HTTP/1.1 299" + strings.Repeat("9", 20) + " OK\r\n\r\n":                                 {"does not answer in HTTP"},
+		"HTTP/2 200 OK\r\n\r\n":                                                                  {"does not answer in HTTP", "is the port right?"},
+		"SSH-2.0-OpenSSH_9.6\r\n":                                                                {"does not answer in HTTP", "is the port right?"},
+		"\x15\x03\x01\x00\x02\x02\x46":                                                           {"does not answer in HTTP", "https://"},
+		"\x05\xff":                                                                               {"does not answer in HTTP", "socks5h://"},
+		"":                                                                                       {"took the connection, and did not answer in time"},
+		"HTTP/1.1 200 OK\r\nVia: x":                                                              {"took the connection, and did not answer in time"},
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10<<20):                                   {"a header of more than 16 KiB"},
+		strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000):                                    {"a header of more than 16 KiB"},
 	} {
 		t.Run(answer[:min(len(answer), 30)], func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -408,10 +417,11 @@ func TestProxyAnswerIsReadToTheEmptyLineAndNoFurther(t *testing.T) {
 func FuzzProxyAnswer(f *testing.F) {
 	for _, seed := range []string{
 		"HTTP/1.1 200 Connection established\r\n\r\n\x16\x03\x01", "HTTP/1.0 200\n\n", "HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\n\r\n",
-		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1\r\n\r\n", "SSH-2.0\r\n", "", "HTTP/1.1 +12 x\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 403 s3cret\r\n\r\n", "HTTP/1.1\r\n\r\n", "SSH-2.0\r\n", "", "HTTP/1.1 +12 x\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
 	}
+	p := must(ParseProxy("http://ann:s3cret@proxy:3128"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
 		a, err := readProxyAnswer(r)
@@ -422,8 +432,9 @@ func FuzzProxyAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if a.code < 200 || a.code > 999 || strings.ContainsFunc(a.reason, func(r rune) bool { return r < ' ' }) || len(a.reason) > 200 {
-			t.Fatalf("%+v", a)
+		text := p.refusal(a, "server:8883").Error()
+		if a.code < 200 || a.code > 999 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }) || len(text) > 1000 || strings.Contains(text, "s3cret") {
+			t.Fatalf("%+v: %q", a, text)
 		}
 		if !bytes.HasSuffix(b[:read], []byte("\n\r\n")) && !bytes.HasSuffix(b[:read], []byte("\n\n")) {
 			t.Fatalf("it ended at %q", b[:read])

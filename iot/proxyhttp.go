@@ -17,7 +17,7 @@ func (p *Proxy) askHTTP(conn net.Conn, target string) error {
 	request := "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n"
 	if p.login != nil {
 		user, password := p.login()
-		request += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)) + "\r\n"
+		request += "Proxy-Authorization: Basic " + basic(user, password) + "\r\n"
 	}
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
 		return err
@@ -50,7 +50,7 @@ func (p *Proxy) notHTTP(first byte) error {
 
 // refusal says what an answer means that opens no tunnel.
 func (p *Proxy) refusal(a proxyAnswer, target string) error {
-	status := strings.TrimSpace(strconv.Itoa(a.code) + " " + a.reason)
+	status := strings.TrimSpace(strconv.Itoa(a.code) + " " + p.quoted(a.reason))
 	if a.code == 407 || a.code == 401 { // tinyproxy has the second for a wrong password
 		return p.loginRefused(a.schemes, status)
 	}
@@ -101,7 +101,7 @@ func (p *Proxy) loginRefused(schemes []string, status string) error {
 	}
 	switch {
 	case !basic:
-		return p.fault(nil, "wants to be logged in to with %s, and only Basic is spoken here (%s)", strings.Join(schemes, ", "), status).
+		return p.fault(nil, "wants to be logged in to with %s, and only Basic is spoken here (%s)", p.quoted(strings.Join(schemes, ", ")), status).
 			remedy("a proxy on this machine that speaks it, such as cntlm, can stand in between").forever()
 	case p.login == nil:
 		return p.fault(nil, "wants user name and password (%s)", status).remedy(giveLogin).forever()
@@ -109,10 +109,28 @@ func (p *Proxy) loginRefused(schemes []string, status string) error {
 	return p.fault(nil, "does not accept this user name or password (%s)", status).remedy(checkEncoding).forever()
 }
 
+// quoted returns what the proxy said as a part of a line. Some repeat what they were sent: not here.
+func (p *Proxy) quoted(said string) string {
+	if p.login != nil {
+		user, password := p.login()
+		for _, secret := range []string{user, password, basic(user, password)} {
+			if secret != "" && strings.Contains(said, secret) {
+				return "..."
+			}
+		}
+	}
+	return oneLine(said[:min(len(said), 60)]) // which mends a character that is cut
+}
+
+// basic encodes user name and password as HTTP sends them (RFC 7617).
+func basic(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
 // proxyAnswer is how an HTTP proxy answers CONNECT.
 type proxyAnswer struct {
 	code    int
-	reason  string   // in one line
+	reason  string   // as it came
 	schemes []string // by which one may log in, from Proxy-Authenticate
 	first   byte     // of what came, if it is no HTTP
 }
@@ -160,7 +178,7 @@ func parseProxyAnswer(header string) (proxyAnswer, error) {
 	line, fields, _ := strings.Cut(header, "\n")
 	version, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
 	code, reason, _ := strings.Cut(strings.TrimSpace(status), " ")
-	a := proxyAnswer{first: 'H', reason: oneLine(shortened(strings.TrimSpace(reason)))}
+	a := proxyAnswer{first: 'H', reason: strings.TrimSpace(reason)}
 	n, err := strconv.ParseUint(code, 10, 16)
 	if len(version) != len("HTTP/1.1") || len(code) != 3 || err != nil || n < 100 {
 		return a, errNotHTTP
@@ -172,10 +190,7 @@ func parseProxyAnswer(header string) (proxyAnswer, error) {
 			continue
 		}
 		scheme, _, _ := strings.Cut(strings.TrimSpace(value), " ")
-		a.schemes = append(a.schemes, oneLine(shortened(scheme)))
+		a.schemes = append(a.schemes, scheme)
 	}
 	return a, nil
 }
-
-// shortened returns what fits on a line with other things; oneLine mends a character that it cuts.
-func shortened(s string) string { return s[:min(len(s), 60)] }

@@ -16,9 +16,7 @@ func (p *Proxy) askSOCKS(conn net.Conn, host string, port uint16) error {
 		if len(where) == 16 {
 			kind = socksIPv6
 		}
-	} else if len(host) > 255 {
-		return invalid("the host name has %d bytes, and SOCKS5 can send 255", len(host))
-	} else {
+	} else { // checkHost has let in fewer than 256 bytes
 		where = append([]byte{byte(len(host))}, where...)
 	}
 	const connect = 1

@@ -157,21 +157,32 @@ func TestSOCKSProxyWithALookupThatFails(t *testing.T) {
 	}
 	_, err := p.DialContext(t.Context(), "tcp", "server:8883")
 	var e *ProxyError
-	if !errors.As(err, &e) || e.Problem != "no address of server was found here: no such host" || !strings.Contains(e.Remedy, "socks5h://") {
+	if !errors.As(err, &e) || e.Problem != "is to get an address of server, and none was found here: no such host" || !strings.Contains(e.Remedy, "socks5h://") {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestNameThatSOCKSCannotSend(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, err := must(ParseProxy("socks5h://proxy")).through(func(context.Context, string, string) (net.Conn, error) {
-			client, _ := testbroker.Pipe()
-			return client, nil
-		})(t.Context(), "tcp", strings.Repeat("a", 256)+":8883")
-		if !errors.Is(err, packet.ErrInvalid) || !strings.Contains(err.Error(), "256 bytes") {
-			t.Errorf("%v", err)
+// Who dials in a way of their own gives any address, and no part of it becomes a header.
+func TestProxyIsNotAskedForWhatIsNoHost(t *testing.T) {
+	for address, want := range map[string]string{
+		strings.Repeat("a", 256) + ":8883":     "the host name has 256 bytes",
+		"server\r\nX-Header: x\r\n\r\n:8883":   "want host:port",
+		"[server\r\nX-Header: x\r\n\r\n]:8883": `'\r' in the host name`,
+		"server\n:8883":                        `'\n' in the host name`,
+		":8883":                                "want host:port",
+		"server:0":                             `port "0", want 1 to 65535`,
+		"server":                               "want host:port",
+	} {
+		for _, url := range []string{"http://proxy:3128", "socks5://proxy", "socks5h://proxy"} {
+			_, err := must(ParseProxy(url)).through(func(context.Context, string, string) (net.Conn, error) {
+				t.Errorf("%q: %s was dialled", address, url)
+				return nil, io.EOF
+			})(t.Context(), "tcp", address)
+			if !errors.Is(err, packet.ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q through %s: %v, want %q", address, url, err, want)
+			}
 		}
-	})
+	}
 }
 
 func FuzzSOCKSAnswer(f *testing.F) {

@@ -77,7 +77,9 @@ func withoutLogin(args []string) []string {
 // hideLogin returns url with dots in place of user name and password.
 func hideLogin(url string) string {
 	i := strings.LastIndexByte(url, '@')
-	if i < 0 {
+	if _, err := iot.ParseProxy(url); err != nil && url != "none" {
+		return "..." // who knows what is in it
+	} else if i < 0 {
 		return url
 	}
 	scheme, _, found := strings.Cut(url[:i], "://")

@@ -152,3 +152,24 @@ func TestPageHidesTheLoginOfTheProxy(t *testing.T) {
 		})
 	}
 }
+
+func TestCommandLineWithoutLogin(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://ann:s3cret@p:3128":     "http://...@p:3128",
+		"ann:s3cret@p:3128":            "...@p:3128",
+		"http://p:3128":                "http://p:3128",
+		"none":                         "none",
+		"http://ann:s3cret":            "...", // the rest was forgotten
+		"ann:s3://cret@p:3128":         "...",
+		"http://ann:s3cret@p:3128/@x":  "...",
+		"http://ann:s3/cret@p:3128":    "...",
+		"socks5h://ann:s3cret@[::1]:9": "socks5h://...@[::1]:9",
+	} {
+		for _, args := range [][]string{{"-v", "--proxy", url, "-m", "hi"}, {"--proxy=" + url}, {"-proxy", url}} {
+			got := strings.Join(withoutLogin(args), " ")
+			if want := strings.ReplaceAll(strings.Join(args, " "), url, want); got != want {
+				t.Errorf("%q: %q, want %q", args, got, want)
+			}
+		}
+	}
+}

@@ -52,9 +52,10 @@ const alpnAuthorizer = "mqtt"
 
 // check reports whether the settings can be sent.
 func (a *Authorizer) check() error {
+	name, _, parameters := strings.Cut(a.UserName, "?")
 	switch {
-	case strings.Contains(a.UserName, "?"):
-		return invalid("a '?' in the user name %q, behind which AWS IoT looks for the authorizer", a.UserName)
+	case parameters: // with the token, perhaps
+		return invalid("a '?' behind %q in the user name: what AWS IoT looks for there is added to it", name)
 	case !sendable(a.Name):
 		return invalid("authorizer %q: want letters, digits and _ = , @ -", a.Name)
 	case !sendable(a.TokenKey) || strings.Contains(a.TokenKey, "="):

@@ -109,13 +109,13 @@ func TestAuthorizerSettingsThatAreWrong(t *testing.T) {
 		authorizer Authorizer
 		want       string
 	}{
-		{host, Authorizer{UserName: "ann?SDK=x"}, "a '?' in the user name"},
+		{host, Authorizer{UserName: "ann?token=s3cret"}, `a '?' behind "ann" in the user name`},
 		{host, Authorizer{Name: "a&b"}, "authorizer \"a&b\""},
 		{host, Authorizer{TokenKey: "a=b"}, "token key \"a=b\""},
 		{"mqtt://broker", Authorizer{Name: "gate"}, "would travel in the clear"},
 	} {
 		_, err := Config{Endpoint: test.endpoint, ClientID: "me", Authorizer: &test.authorizer, Credentials: w.device.credentials(w.ca)}.MQTT()
-		if !errors.Is(err, packet.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+		if !errors.Is(err, packet.ErrInvalid) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%v, want %q", err, test.want)
 		}
 	}

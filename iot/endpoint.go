@@ -35,6 +35,9 @@ func readEndpoint(s string) (e Endpoint, portGiven bool, err error) {
 		return Endpoint{}, false, invalid("the endpoint is empty; for AWS IoT Core ask: aws iot describe-endpoint --endpoint-type iot:Data-ATS")
 	}
 	e = Endpoint{Port: portTLS, TLS: true}
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		return Endpoint{}, false, invalid("endpoint %.80q: user name and password do not belong here, want host or host:port", "..."+s[i:])
+	}
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found {
 		rest = s
@@ -45,9 +48,6 @@ func readEndpoint(s string) (e Endpoint, portGiven bool, err error) {
 		if r <= ' ' || r == 0x7f {
 			return Endpoint{}, false, invalid("endpoint %q: %q in it, want a host name, or host:port", s, r)
 		}
-	}
-	if strings.Contains(rest, "@") {
-		return Endpoint{}, false, invalid("endpoint %q: user name and password do not belong here, want host or host:port", s)
 	}
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		return Endpoint{}, false, invalid("endpoint %q: %q behind the host, want host or host:port; try %q", s, rest[i:], s[:len(s)-len(rest)+i])

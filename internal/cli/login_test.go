@@ -147,7 +147,7 @@ func TestLoginOptionsThatDoNotGoTogether(t *testing.T) {
 		"--token-key k":                           "--token-key KEY and --token-file FILE need each other",
 		"--authorizer a --token-file f":           "--token-key KEY and --token-file FILE need each other",
 		"--authorizer a --signature-file f":       "--signature-file needs --token-file",
-		"--authorizer a --username ann?x=y":       "a '?' in the user name",
+		"--authorizer a --username ann?x=y":       `a '?' behind "ann" in the user name`,
 		"--authorizer a&b -e mqtts://x":           "want letters, digits",
 		"--authorizer a -e mqtt://x --username u": "would travel in the clear",
 	} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -145,6 +146,10 @@ func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) 
 // config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
 // [iot.ErrCredentials].
 func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt.Config, iot.Config, error) {
+	var hangup <-chan os.Signal
+	if p.Hangup != nil {
+		hangup = p.Hangup() // which ends no program that waits for its clock, or has no certificates
+	}
 	if err := o.awaitClock(p, log); err != nil {
 		return mqtt.Config{}, iot.Config{}, err
 	}
@@ -164,7 +169,7 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 		if c.KeyLog, err = o.keyLog(log); err != nil {
 			return mqtt.Config{}, c, err
 		}
-		o.renew(&c, target, p, log)
+		o.renew(&c, target, hangup, log)
 	} else if address, err := netip.ParseAddr(target.Host); target.Host != "localhost" && (err != nil || !address.IsLoopback()) {
 		log.warn("mqtt:// sends everything in the clear; mqtts:// is encrypted")
 	}

@@ -24,11 +24,7 @@ func hangups() <-chan os.Signal {
 
 // renew makes each SIGHUP read the files of key, certificate and CA again, for the next connection of server. The present
 // one goes on. If something is wrong with the new files, those that were read before stay in use.
-func (o *connection) renew(server *iot.Config, target iot.Endpoint, p *Process, log *console) {
-	if p.Hangup == nil {
-		return
-	}
-	hangup := p.Hangup()
+func (o *connection) renew(server *iot.Config, target iot.Endpoint, hangup <-chan os.Signal, log *console) {
 	if hangup == nil {
 		return
 	}

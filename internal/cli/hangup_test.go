@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -132,4 +133,27 @@ func TestHangupKeepsTheCertificatesIfTheKeyIsOfAnotherOne(t *testing.T) {
 		program.signals <- os.Interrupt
 		program.ended(ExitDone)
 	})
+}
+
+// SIGHUP ends no program that runs without a terminal, whatever it does, since whoever sends it wants it to go on.
+func TestHangupIsTakenFromTheStart(t *testing.T) {
+	for _, args := range [][]string{{}, {"--wait-for-clock"}} {
+		synctest.Test(t, func(t *testing.T) {
+			hangup := make(chan os.Signal, 1)
+			var taken atomic.Bool
+			r := start(t, Subscriber, script((*peer).obey), func(p *Process) {
+				boardClock(time.Hour)(p)
+				p.Hangup = func() <-chan os.Signal {
+					taken.Store(true)
+					return hangup
+				}
+			}, append(args, "-e", "mqtt://localhost")...)
+			time.Sleep(time.Minute)
+			if !taken.Load() {
+				t.Errorf("%q: SIGHUP would end it", args)
+			}
+			r.signals <- os.Interrupt
+			r.wait()
+		})
+	}
 }

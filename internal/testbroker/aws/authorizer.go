@@ -133,8 +133,9 @@ func (a *answer) fits(r request) bool {
 type authorization struct {
 	request    request
 	answer     *answer
-	disconnect time.Time
-	refresh    time.Time
+	lasts      time.Duration // by the first answer
+	disconnect time.Time     // when that is over
+	refresh    time.Time     // when to ask again
 }
 
 // authorize asks the authorizer about a CONNECT.
@@ -148,7 +149,8 @@ func (k *client) authorize(p *packet.Connect) error {
 		return err
 	}
 	now := time.Now()
-	a.disconnect, a.refresh = now.Add(a.answer.disconnectAfter), now.Add(a.answer.refreshAfter)
+	a.lasts = a.answer.disconnectAfter
+	a.disconnect, a.refresh = now.Add(a.lasts), now.Add(a.answer.refreshAfter)
 	k.authorization, k.principal = a, a.answer.device.id
 	k.place(a.answer.device)
 	return nil
@@ -160,7 +162,7 @@ func (k *client) recheckAuthorization(now time.Time) error {
 	a := k.authorization
 	if now.After(a.disconnect) {
 		k.begin()
-		e := k.entry("Disconnect").fail(reasonExpired, fmt.Sprintf("the authorizer gave the connection %v", a.answer.disconnectAfter))
+		e := k.entry("Disconnect").fail(reasonExpired, fmt.Sprintf("the authorizer gave the connection %v", a.lasts))
 		return &closing{authorizationOver, e}
 	}
 	if now.Before(a.refresh) {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -179,6 +180,7 @@ func TestAuthorizerGivesAConnectionSoLong(t *testing.T) {
 		w.enter("one", "ann", "s3cret")
 		w.want(packet.AppendConnack(nil, &packet.Connack{}))
 		began := time.Now()
+		writeGates(t, filepath.Dir(d.dir), strings.Replace(gates, "3600", "7200", 1)) // which counts for other connections
 		for time.Since(began) < 3599*time.Second {
 			time.Sleep(min(20*time.Minute, 3599*time.Second-time.Since(began)))
 			w.send(packet.AppendPingreq(nil), nil)
@@ -188,6 +190,12 @@ func TestAuthorizerGivesAConnectionSoLong(t *testing.T) {
 		w.wantEnd()
 		if took := time.Since(began); took < 3600*time.Second || took > 3602*time.Second {
 			t.Errorf("it ended after %v", took)
+		}
+		d.mu.Lock()
+		details := d.log[len(d.log)-1].Details
+		d.mu.Unlock()
+		if details != "the authorizer gave the connection 1h0m0s" {
+			t.Error(details)
 		}
 		if log := d.lines(); !strings.Contains(log, "Disconnect Failure one CUSTOMAUTH_TTL_EXPIRATION CUSTOMAUTH_TTL_EXPIRATION") {
 			t.Error(log)
@@ -221,6 +229,56 @@ func TestAuthorizerIsAskedAgain(t *testing.T) {
 		}
 		w.publish("a", "x", 2)
 		w.wantPuback(2)
+	})
+}
+
+// Who makes a new pair of keys replaces the file of the public one, and not the file that names it.
+func TestAuthorizersKeyIsReadAgain(t *testing.T) {
+	fresh, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&fresh.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	atGates(t, func(t *testing.T, d *desk) {
+		key := filepath.Join(filepath.Dir(d.dir), "key.pem")
+		right, err := os.ReadFile(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		user := "?x-amz-customauthorizer-name=signed&token=abc.d-e_f&x-amz-customauthorizer-signature=" + url.QueryEscape(sign(t, "abc.d-e_f"))
+		for i, step := range []struct {
+			key     []byte
+			accepts bool
+			details string
+		}{
+			{right, true, ""},
+			{other, false, "the signature is not that of the token"},
+			{[]byte("x"), false, "no PEM data in it; what was read before stays"},
+			{right, true, ""},
+		} {
+			if err := os.WriteFile(key, step.key, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			later := time.Now().Add(time.Duration(i) * time.Hour) // a file system may have coarse times
+			if err := os.Chtimes(key, later, later); err != nil {
+				t.Fatal(err)
+			}
+			d.lines()
+			w := d.knock()
+			w.enter(fmt.Sprint("c", i), user, "")
+			if step.accepts {
+				w.want(packet.AppendConnack(nil, &packet.Connack{}))
+			} else {
+				w.wantEnd()
+			}
+			if details := strings.Join(d.details(), "\n"); !strings.Contains(details, step.details) {
+				t.Errorf("step %d: %q, want %q", i, details, step.details)
+			}
+		}
 	})
 }
 

@@ -24,9 +24,9 @@ import (
 type authorizers struct {
 	path string
 
-	mu        sync.Mutex
-	signature string // of the file and the keys that it names
-	current   []*authorizer
+	mu      sync.Mutex
+	seen    map[string]string // by path, what the file and the keys that it names were when they were last read
+	current []*authorizer
 }
 
 // authorizerFile is an authorizer as the file says it.
@@ -62,31 +62,49 @@ func (a *authorizers) list() []*authorizer {
 	return a.current
 }
 
-// refresh reads the file again if it has changed. After an error, which it returns once, what was read before stays.
+// refresh reads the file and the keys that it names again if one of them has changed. After an error, which it returns
+// once, what was read before stays.
 func (a *authorizers) refresh() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	info, err := os.Stat(a.path)
-	signature := fmt.Sprint(err)
-	if err == nil {
-		signature = fmt.Sprintln(info.Mode(), info.Size(), info.ModTime().UnixNano())
-	}
-	if signature == a.signature {
+	if !a.changed() {
 		return nil
 	}
-	a.signature = signature
+	a.seen = map[string]string{}
+	text, err := a.read(a.path)
 	if err != nil {
 		return err
 	}
-	text, err := readBounded(a.path)
-	if err != nil {
-		return err
-	}
-	list, err := parseAuthorizers(a.path, text)
+	list, err := a.parse(text)
 	if err == nil {
 		a.current = list
 	}
 	return err
+}
+
+// changed reports whether a file is no longer what was read.
+func (a *authorizers) changed() bool {
+	for path, before := range a.seen {
+		if stateOf(path) != before {
+			return true
+		}
+	}
+	return a.seen == nil
+}
+
+// read reads a file, and notes what it was.
+func (a *authorizers) read(path string) ([]byte, error) {
+	a.seen[path] = stateOf(path)
+	return readBounded(path)
+}
+
+// stateOf is what changes when a file does.
+func stateOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintln(info.Mode(), info.Size(), info.ModTime().UnixNano())
 }
 
 // readBounded reads a regular file that is not too large.
@@ -106,9 +124,9 @@ func readBounded(path string) ([]byte, error) {
 	return text, err
 }
 
-// parseAuthorizers reads the file, which is an object with the authorizers by their names. Files of keys are named from
-// its folder.
-func parseAuthorizers(path string, text []byte) ([]*authorizer, error) {
+// parse reads the file, which is an object with the authorizers by their names. Files of keys are named from its folder.
+func (a *authorizers) parse(text []byte) ([]*authorizer, error) {
+	path := a.path
 	var files map[string]authorizerFile
 	const fields = "an authorizer has status, default, tokenKey, publicKey and answers; an answer has userName, password, token, " +
 		"principalId, policyDocuments, disconnectAfterInSeconds and refreshAfterInSeconds"
@@ -118,14 +136,14 @@ func parseAuthorizers(path string, text []byte) ([]*authorizer, error) {
 	var list []*authorizer
 	defaults := 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		a, err := files[name].authorizer(path, name)
+		one, err := files[name].authorizer(path, name, a.read)
 		if err != nil {
 			return nil, fmt.Errorf("%s: authorizer %q: %w", path, name, err)
 		}
-		if a.byDefault {
+		if one.byDefault {
 			defaults++
 		}
-		list = append(list, a)
+		list = append(list, one)
 	}
 	switch {
 	case len(list) == 0:
@@ -136,8 +154,8 @@ func parseAuthorizers(path string, text []byte) ([]*authorizer, error) {
 	return list, nil
 }
 
-// authorizer checks what the file says.
-func (f authorizerFile) authorizer(path, name string) (*authorizer, error) {
+// authorizer checks what the file says. read reads the key.
+func (f authorizerFile) authorizer(path, name string, read func(path string) ([]byte, error)) (*authorizer, error) {
 	a := &authorizer{name: name, byDefault: f.Default, inactive: f.Status == inactive, tokenKey: f.TokenKey}
 	switch {
 	case len(name) == 0 || len(name) > 128 || strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("_=,@-", r) }):
@@ -148,8 +166,12 @@ func (f authorizerFile) authorizer(path, name string) (*authorizer, error) {
 		return nil, errors.New("it has a publicKey and no tokenKey: what is signed is the token")
 	}
 	if f.PublicKey != "" {
-		var err error
-		if a.publicKey, err = readPublicKey(filepath.Join(filepath.Dir(path), f.PublicKey)); err != nil {
+		key := filepath.Join(filepath.Dir(path), f.PublicKey)
+		text, err := read(key)
+		if err == nil {
+			a.publicKey, err = parsePublicKey(key, text)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -208,12 +230,8 @@ func alphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// readPublicKey reads the key that verifies tokens, in PEM as openssl rsa -pubout writes it.
-func readPublicKey(path string) (*rsa.PublicKey, error) {
-	text, err := readBounded(path)
-	if err != nil {
-		return nil, err
-	}
+// parsePublicKey reads the key that verifies tokens, in PEM as openssl rsa -pubout writes it.
+func parsePublicKey(path string, text []byte) (*rsa.PublicKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, fmt.Errorf("%s: no PEM data in it", path)

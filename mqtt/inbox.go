@@ -87,6 +87,7 @@ type entry struct {
 	qos      QoS
 	retain   bool
 	dup      bool
+	id       uint16
 	arrival  *arrival
 	gen      uint64
 }

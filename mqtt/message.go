@@ -11,6 +11,10 @@ type Message struct {
 	Retain  bool // to the server: keep it for later subscribers. From the server: this one was kept
 	Dup     bool // of a received message: it may have come before. Ignored when publishing [MQTT-3.3.1-3]
 
+	// PacketID is the packet identifier of the PUBLISH that brought the message, 0 at QoS 0. It says which message it is
+	// in a trace of this connection, and nothing beyond: identifiers are used again. Ignored when publishing.
+	PacketID uint16
+
 	client  *Client
 	arrival *arrival // what Ack acknowledges; nil for QoS 0 and for messages of the program's own
 	gen     uint64   // of arrival

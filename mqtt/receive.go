@@ -220,7 +220,7 @@ func (r *receiver) publish(p *packet.Publish, body []byte) error {
 func (r *receiver) dropped(p *packet.Publish, topic string, err error) {
 	r.c.stats.Dropped++
 	if f := r.c.cfg.Trace.Dropped; f != nil {
-		m := Message{Topic: topic, Payload: append([]byte(nil), p.Payload...), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup}
+		m := Message{Topic: topic, Payload: append([]byte(nil), p.Payload...), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup, PacketID: p.ID}
 		r.events = append(r.events, func() { f(&m, err) })
 	}
 }
@@ -336,7 +336,7 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	r.pass()
 	large := c.cfg.Large != nil && !again
 	if large {
-		m := Message{Topic: string(p.Topic), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup}
+		m := Message{Topic: string(p.Topic), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup, PacketID: p.ID}
 		payload := &largePayload{l: r.l, rest: rest}
 		payload.suspend()
 		err := c.cfg.Large(&m, h.Len-len(head), payload)

@@ -164,7 +164,7 @@ func (s *Subscription) wake() {
 // put adds a message to the inbox. The lock is held.
 func (s *Subscription) put(p *packet.Publish, topic string, a *arrival) {
 	e := s.inbox.add(p.Payload)
-	e.topic, e.qos, e.retain, e.dup = topic, p.QoS, p.Retain, p.Dup
+	e.topic, e.qos, e.retain, e.dup, e.id = topic, p.QoS, p.Retain, p.Dup, p.ID
 	if a != nil {
 		e.arrival, e.gen = a, a.gen
 	}
@@ -237,7 +237,7 @@ func (l *loop) next(ctx context.Context) error {
 	e, payload := l.batch.next()
 	l.e = e
 	m := &l.m // field by field: a whole Message would be made and then copied
-	m.Topic, m.Payload, m.QoS, m.Retain, m.Dup = e.topic, payload, e.qos, e.retain, e.dup
+	m.Topic, m.Payload, m.QoS, m.Retain, m.Dup, m.PacketID = e.topic, payload, e.qos, e.retain, e.dup, e.id
 	m.client, m.arrival, m.gen, m.held = l.s.c, e.arrival, e.gen, false
 	return nil
 }

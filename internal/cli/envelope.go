@@ -27,7 +27,11 @@ func appendEnvelope(dst []byte, m *mqtt.Message, at time.Time) []byte {
 	dst = at.AppendFormat(dst, timeLayout)
 	dst = append(dst, `","topic":`...)
 	dst = appendQuoted(dst, m.Topic)
-	dst = fmt.Appendf(dst, `,"qos":%d,"retain":%t,"dup":%t,"bytes":%d,`, m.QoS, m.Retain, m.Dup, len(m.Payload))
+	dst = fmt.Appendf(dst, `,"qos":%d,"retain":%t,"dup":%t,`, m.QoS, m.Retain, m.Dup)
+	if m.PacketID != 0 {
+		dst = fmt.Appendf(dst, `"packetId":%d,`, m.PacketID)
+	}
+	dst = fmt.Appendf(dst, `"bytes":%d,`, len(m.Payload))
 	start := len(dst)
 	switch flat, ok := appendFlat(append(dst, `"payload":`...), m.Payload); {
 	case !isText(m.Payload):

@@ -55,6 +55,8 @@ func anyMessage(t *rapid.T) mqtt.Message {
 		QoS:     mqtt.QoS(rapid.IntRange(0, 2).Draw(t, "qos")),
 		Retain:  rapid.Bool().Draw(t, "retain"),
 		Dup:     rapid.Bool().Draw(t, "dup"),
+
+		PacketID: rapid.Uint16().Draw(t, "packet identifier"),
 	}
 }
 
@@ -63,6 +65,7 @@ type envelope struct {
 	Time, Topic string
 	QoS         mqtt.QoS
 	Retain, Dup bool
+	PacketID    uint16
 	Bytes       int
 	Payload     json.RawMessage
 	Text        *string
@@ -83,7 +86,7 @@ func TestEveryMessageComesBackFromItsJSON(t *testing.T) {
 		if err := d.Decode(&e); err != nil || d.InputOffset() != int64(len(line)) {
 			t.Fatalf("%v: %q", err, line)
 		}
-		if e.Topic != m.Topic || e.QoS != m.QoS || e.Retain != m.Retain || e.Dup != m.Dup || e.Bytes != len(payload) ||
+		if e.Topic != m.Topic || e.QoS != m.QoS || e.Retain != m.Retain || e.Dup != m.Dup || e.PacketID != m.PacketID || e.Bytes != len(payload) ||
 			e.Time != "2026-08-10T09:47:38.086+01:00" {
 			t.Fatalf("%+v of %+v", e, m)
 		}

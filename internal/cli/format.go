@@ -48,7 +48,7 @@ var formats = []struct {
 }
 
 // parts are the letters that may follow % in a pattern: those of mosquitto_sub, and %d and %b.
-const parts = "tpqrdlxXbjIU"
+const parts = "tpqrdmlxXbjIU"
 
 // parseFormat reads the value of -F: a name, or a pattern. A pattern is text with %t, %p and so on for parts of the
 // message, \n and so on for characters, and a newline at its end unless it ends with \n or \0.
@@ -141,10 +141,8 @@ func parsePart(s string) (p piece, n int, err error) {
 	case size == 0:
 		return p, 0, errors.New(`nothing follows the last %; a percent sign itself is %%`)
 	case letter == '%' && n == 0:
-	case letter == 'm':
-		return p, 0, errors.New("%m: packet identifiers belong to the connection, --trace shows them")
 	case letter >= utf8.RuneSelf || strings.IndexByte(parts, byte(letter)) < 0:
-		return p, 0, fmt.Errorf("%s is unknown; there are %%t topic, %%p payload, %%q QoS, %%r retain, %%d dup, %%l length, %%x and %%X hex, "+
+		return p, 0, fmt.Errorf("%s is unknown; there are %%t topic, %%p payload, %%q QoS, %%r retain, %%d dup, %%m packet identifier, %%l length, %%x and %%X hex, "+
 			"%%b base64, %%j JSON, %%I time, %%U Unix time, %%%%", quote("%"+s[:n+size]))
 	}
 	p.part = byte(letter)
@@ -207,6 +205,8 @@ func (p piece) append(dst []byte, m *mqtt.Message, at time.Time, escape bool) []
 		return append(dst, bit(m.Retain))
 	case 'd':
 		return append(dst, bit(m.Dup))
+	case 'm':
+		return strconv.AppendUint(dst, uint64(m.PacketID), 10)
 	case 'l':
 		return strconv.AppendInt(dst, int64(len(m.Payload)), 10)
 	case 'x':
@@ -249,7 +249,7 @@ func (p piece) fit(b []byte, start int) []byte {
 	switch {
 	case p.left:
 		return append(b, padding...)
-	case p.zeros && strings.IndexByte("lxX", p.part) >= 0:
+	case p.zeros && strings.IndexByte("mlxX", p.part) >= 0:
 		padding = slices.Repeat([]byte("0"), missing)
 	}
 	return slices.Insert(b, start, padding...)

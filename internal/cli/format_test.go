@@ -21,9 +21,9 @@ import (
 
 // samples are messages of every kind.
 var samples = []mqtt.Message{
-	{Topic: "test/commands", Payload: []byte(`{"message":"hello","big":12345678901234567890,"small":1.10}`), QoS: 1},
+	{Topic: "test/commands", Payload: []byte(`{"message":"hello","big":12345678901234567890,"small":1.10}`), QoS: 1, PacketID: 3},
 	{Topic: "site/7/temp", Payload: []byte("21.50"), Retain: true},
-	{Topic: "site/7/report", Payload: []byte("{\r\n\t\"b\" : [ 1,\n 2 ],\n  \"a\": {}\n}\n"), QoS: 2, Dup: true},
+	{Topic: "site/7/report", Payload: []byte("{\r\n\t\"b\" : [ 1,\n 2 ],\n  \"a\": {}\n}\n"), QoS: 2, Dup: true, PacketID: 65535},
 	{Topic: "text", Payload: []byte("hello, wörld")},
 	{Topic: "two lines", Payload: []byte("one\r\ntwo\n")},
 	{Topic: "nearly/json", Payload: []byte(`{"a":1,}`)},
@@ -41,7 +41,7 @@ var sampleTime = time.Date(2026, 8, 10, 9, 47, 38, 86368637, time.FixedZone("", 
 func TestFormatsAreThoseOfTheGoldenFiles(t *testing.T) {
 	for name, value := range map[string]string{
 		"pretty": "pretty", "json": "json", "raw": "raw", "text": "text", "hex": "hex", "base64": "base64",
-		"pattern": `%I %U %t qos=%q retain=%r dup=%d length=%05l %x %X %b 100%%\t[%-12t] [%8.4t] %p`,
+		"pattern": `%I %U %t qos=%q retain=%r dup=%d id=%m length=%05l %x %X %b 100%%\t[%-12t] [%8.4t] %p`,
 	} {
 		f, err := parseFormat(value)
 		if err != nil {
@@ -73,7 +73,7 @@ func TestFormatsAreThoseOfTheGoldenFiles(t *testing.T) {
 }
 
 func TestAPatternIsTextWithPartsOfTheMessage(t *testing.T) {
-	m := mqtt.Message{Topic: "a/bü", Payload: []byte("hi\n"), QoS: 1, Retain: true}
+	m := mqtt.Message{Topic: "a/bü", Payload: []byte("hi\n"), QoS: 1, Retain: true, PacketID: 42}
 	for pattern, want := range map[string]string{
 		"%p":             "hi\n\n",
 		`%p\n`:           "hi\n\n",
@@ -83,6 +83,7 @@ func TestAPatternIsTextWithPartsOfTheMessage(t *testing.T) {
 		`\\n`:            "\\n\n",
 		"%%t":            "%t\n",
 		`100%% %q%r%d%l`: "100% 1103\n",
+		"%m %06m":        "42 000042\n",
 		`\e[1m%t\e[0m`:   "\x1b[1ma/bü\x1b[0m\n",
 		`\a\v\t\r`:       "\a\v\t\r\n",
 		"%x %X %b":       "68690a 68690A aGkK\n",
@@ -110,7 +111,7 @@ func TestAPatternIsTextWithPartsOfTheMessage(t *testing.T) {
 }
 
 func TestAFormatThatIsNoneIsAMistakeThatIsExplained(t *testing.T) {
-	const letters = "is unknown; there are %t topic, %p payload, %q QoS, %r retain, %d dup, %l length, %x and %X hex, %b base64, %j JSON, " +
+	const letters = "is unknown; there are %t topic, %p payload, %q QoS, %r retain, %d dup, %m packet identifier, %l length, %x and %X hex, %b base64, %j JSON, " +
 		"%I time, %U Unix time, %%"
 	for value, want := range map[string]string{
 		"jsn":    `"jsn" is none of pretty, json, raw, text, hex, base64, and no pattern such as '%t %p'; did you mean json?`,
@@ -121,7 +122,6 @@ func TestAFormatThatIsNoneIsAMistakeThatIsExplained(t *testing.T) {
 		"%-3%":   `"%-3%" ` + letters,
 		"%ü":     `"%ü" ` + letters,
 		"%\xff":  `"%\xff" ` + letters,
-		"%m":     "%m: packet identifiers belong to the connection, --trace shows them",
 		"%t %":   "nothing follows the last %; a percent sign itself is %%",
 		"%20":    "nothing follows the last %; a percent sign itself is %%",
 		"%2000t": `"%2000t": a width is at most 1000`,
@@ -187,8 +187,8 @@ func TestAFormatIsCheckedBeforeTheConnection(t *testing.T) {
 
 func TestSubscriberPrintsInTheFormatThatWasAskedFor(t *testing.T) {
 	for args, want := range map[string]string{
-		"--json":          `{"time":"2000-01-01T00:00:02.000Z","topic":"a/b","qos":1,"retain":false,"dup":false,"bytes":9,"payload":{"a":1.0}}` + "\n",
-		"-F|json":         `{"time":"2000-01-01T00:00:02.000Z","topic":"a/b","qos":1,"retain":false,"dup":false,"bytes":9,"payload":{"a":1.0}}` + "\n",
+		"--json":          `{"time":"2000-01-01T00:00:02.000Z","topic":"a/b","qos":1,"retain":false,"dup":false,"packetId":1,"bytes":9,"payload":{"a":1.0}}` + "\n",
+		"-F|json":         `{"time":"2000-01-01T00:00:02.000Z","topic":"a/b","qos":1,"retain":false,"dup":false,"packetId":1,"bytes":9,"payload":{"a":1.0}}` + "\n",
 		"-F|raw":          `{"a":1.0}`,
 		"-F|text":         `{"a":1.0}` + "\n",
 		"-F|hex":          "7b2261223a312e307d\n",

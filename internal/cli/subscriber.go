@@ -75,7 +75,7 @@ func (o *subscriberOptions) table() *Table {
 		Notes: []string{
 			"Messages go to stdout, all else to stderr. pretty is the payload for people: JSON on lines of its own, other text " +
 				"as it is, other bytes as a hex dump. A message is acknowledged once it is written, or skipped.",
-			"Patterns: %t topic, %p payload, %q QoS, %r retain, %d dup, %l length, %x %X hex, %b base64, %j as -F json, %I time, " +
+			"Patterns: %t topic, %p payload, %q QoS, %r retain, %d dup, %m packet identifier, %l length, %x %X hex, %b base64, %j as -F json, %I time, " +
 				"%U Unix time, %%; \\n \\t \\r \\0 \\a \\e \\v \\\\; %-20t pads, %.20t cuts. A newline follows, unless \\n or \\0 is last.",
 			"Ctrl-C or SIGTERM stops with a clean DISCONNECT; a second one leaves at once.",
 			"SIGHUP to one that runs without a terminal: read the certificates again, for the next connection.",

@@ -46,7 +46,7 @@ func TestFormatsAreThoseOfMosquitto(t *testing.T) {
 	for _, c := range []struct{ ours, theirs []string }{
 		{[]string{"-F", "text"}, []string{"-F", "%p"}}, // told nothing, mosquitto_sub prints no line for an empty payload
 		{[]string{"-F", "raw"}, []string{"-N"}},
-		{[]string{"-F", `%t|%p|%q|%r|%l|%x|%X|%%|\\|\t|\r|\v|\a|\e|\0|`}, nil},
+		{[]string{"-F", `%t|%p|%q|%r|%m|%l|%x|%X|%%|\\|\t|\r|\v|\a|\e|\0|`}, nil},
 		{[]string{"-F", `%t\0%p\0`}, []string{"-N", "-F", `%t\0%p\0`}},
 		{[]string{"-F", `%t %p\n`}, []string{"-N", "-F", `%t %p\n`}},
 		{[]string{"-F", `[%20t] [%-20t] [%.9t] [%20.9t] [%-20.9t]`}, nil},

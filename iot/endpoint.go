@@ -176,7 +176,7 @@ func (e Endpoint) AWS() bool {
 // local reports whether this is the same machine.
 func (e Endpoint) local() bool {
 	address, err := netip.ParseAddr(e.Host)
-	return e.Host == "localhost" || err == nil && address.IsLoopback()
+	return strings.TrimSuffix(e.Host, ".") == "localhost" || err == nil && address.IsLoopback()
 }
 
 // Region returns the AWS region that the host name holds, such as eu-west-1, or "".

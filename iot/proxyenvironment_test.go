@@ -16,6 +16,7 @@ func TestProxyFromEnvironment(t *testing.T) {
 		{"mqtt://broker", map[string]string{"HTTPS_PROXY": "http://p:1"}, ""},
 		{"mqtt://broker", map[string]string{"HTTPS_PROXY": "http://p:1", "all_proxy": "http://q:1"}, "all_proxy http://q:1"},
 		{"localhost", map[string]string{"ALL_PROXY": "http://p:1"}, ""},
+		{"localhost.", map[string]string{"ALL_PROXY": "http://p:1"}, ""},
 		{"127.0.0.2", map[string]string{"ALL_PROXY": "http://p:1"}, ""},
 		{"[::1]", map[string]string{"ALL_PROXY": "http://p:1"}, ""},
 		{host, map[string]string{"ALL_PROXY": "http://p:1", "NO_PROXY": "*"}, ""},

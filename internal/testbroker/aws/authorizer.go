@@ -79,7 +79,7 @@ func (a *authorizers) ask(r request) (*answer, error) {
 	}
 	switch {
 	case asked == nil && r.hasName:
-		return nil, fmt.Errorf("there is no authorizer %q in %s", r.name, a.path)
+		return nil, fmt.Errorf("there is no authorizer %.128q in %s", r.name, a.path)
 	case asked == nil:
 		return nil, errors.New("the user name has no x-amz-customauthorizer-name, and no authorizer is the default one")
 	case asked.inactive:

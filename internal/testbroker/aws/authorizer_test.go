@@ -135,6 +135,7 @@ func TestAuthorizerRefusesInSilence(t *testing.T) {
 		{"ann", "wrong", `the authorizer "open" answers isAuthenticated false: no entry of its "answers" fits user name, password and token`},
 		{"eve?x-amz-customauthorizer-name=open", "s3cret", `the authorizer "open" answers isAuthenticated false: no entry of its "answers" fits user name, password and token`},
 		{"ann?x-amz-customauthorizer-name=none", "s3cret", `there is no authorizer "none" in DIR/gates.json`},
+		{"ann?x-amz-customauthorizer-name=" + strings.Repeat("n", 60_000), "s3cret", `there is no authorizer "` + strings.Repeat("n", 128) + `" in DIR/gates.json`},
 		{"ann?x-amz-customauthorizer-name=closed", "s3cret", `the authorizer "closed" is INACTIVE`},
 		{"ann?x-amz-customauthorizer-name=%zz", "s3cret", `the user name has a '%' behind its '?' that starts no percent-encoding`},
 		{"?x-amz-customauthorizer-name=signed", "", `the authorizer "signed" is not asked: the user name has no token: want token=TOKEN behind its '?'`},

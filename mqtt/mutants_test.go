@@ -64,6 +64,8 @@ var sessionMutants = []mutant{
 	{"a refused CONNECT leaves doubt", "client.go", "		c.session.asked = false // no session was begun\n", ""},
 	{"free the identifier on time-out", "publish.go", "		f.owned = false // nobody", "		c.session.flows.delete(f.id)\n		f.owned = false // nobody"},
 	{"DUP after the session was lost", "session.go", "		f.written = false // [MQTT-4.3.2-1]", "		// [MQTT-4.3.2-1]"},
+	{"the identifier of a rejected message is used again", "journal.go", "	s.givenUp[id] = true\n	s.put(", "	s.put("},
+	{"and after a restart", "journal.go", "	case kindGivenUp:\n		s.givenUp[id] = true\n", "	case kindGivenUp:\n"},
 	{"no directory sync", "filestore/rewrite.go", "s.system.syncDir(s.dir)", "error(nil)"},
 	{"no directory sync for a new file", "filestore/load.go", "s.system.syncDir(s.dir)", "error(nil)"},
 	{"UNSUBSCRIBE never", "wish.go", "	return !w.has || w.foreign", "	return true"},

@@ -65,7 +65,7 @@ type handshakeError struct {
 }
 
 func (e *handshakeError) Error() string {
-	return fmt.Sprintf("TLS handshake with %s: %v", e.endpoint, e.cause)
+	return oneLine(fmt.Sprintf("TLS handshake with %s: %.500s", e.endpoint, e.cause.Error()))
 }
 func (e *handshakeError) Unwrap() error { return e.cause }
 

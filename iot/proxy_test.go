@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -209,6 +210,23 @@ func TestConnectsThroughAProxyWithTLS(t *testing.T) {
 		err, again = s.attempt(c)
 		meets(t, c, err, again, true, KindNetwork, "does not speak TLS", "http:// in front of it")
 	})
+}
+
+// Package crypto/x509 compares the name before it looks for a root: what a certificate says may be anybody's words.
+func TestNamesInACertificateThatIsNotTrustedKeepToTheLine(t *testing.T) {
+	certificate := &x509.Certificate{DNSNames: []string{"a\nb\x1b[31m" + strings.Repeat("c", 60_000)}}
+	unverified := &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: certificate, Host: "proxy"}}
+	for _, err := range []error{
+		must(ParseProxy("https://proxy")).untrusted(unverified),
+		&handshakeError{must(ParseEndpoint(host)), unverified},
+	} {
+		if text := err.Error(); len(text) > 1000 || strings.ContainsAny(text, "\n\x1b") || !strings.Contains(text, "certificate is valid for a") {
+			t.Errorf("%.2000q", text)
+		}
+		if !errors.Is(err, unverified) {
+			t.Errorf("%.200q does not wrap it", err)
+		}
+	}
 }
 
 func TestHTTPProxyThatOpensNoWay(t *testing.T) {

@@ -36,9 +36,9 @@ func (e *ProxyError) Error() string {
 // Unwrap returns the error of package net, crypto/tls or context, if there was one.
 func (e *ProxyError) Unwrap() error { return e.cause }
 
-// fault returns an error whose problem follows the words "the proxy URL".
+// fault returns an error whose problem follows the words "the proxy URL". A certificate that nobody checked may be quoted in it.
 func (p *Proxy) fault(cause error, format string, args ...any) *ProxyError {
-	return &ProxyError{Proxy: p.String(), Problem: fmt.Sprintf(format, args...), cause: cause}
+	return &ProxyError{Proxy: p.String(), Problem: oneLine(fmt.Sprintf("%.500s", fmt.Sprintf(format, args...))), cause: cause}
 }
 
 func (e *ProxyError) remedy(remedy string) *ProxyError {

@@ -80,19 +80,19 @@ func TestUserNameAlone(t *testing.T) {
 
 // A password that was changed counts at the next connection.
 func TestPasswordFileIsReadForEachConnection(t *testing.T) {
-	file := withSecret(t, "password", "first")
-	guarded(t, "first", func(t *testing.T, b *testbroker.Broker, seen *string) {
+	file := withSecret(t, "password", "s3cret-1")
+	guarded(t, "s3cret-1", func(t *testing.T, b *testbroker.Broker, seen *string) {
 		r := start(t, Subscriber, to(b.Dial), nil, "--username", "ann", "--password-file", file)
 		synctest.Wait()
-		if err := os.WriteFile(file, []byte("second"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte("s3cret-2"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		b.Drop("me", testbroker.RST)
 		r.ended(ExitConnack + 4)
-		if *seen != "ann second" {
+		if *seen != "ann s3cret-2" {
 			t.Errorf("the broker saw %q", *seen)
 		}
-		if strings.Contains(r.stderr.String(), "second") && strings.Contains(r.stderr.String(), "ann second") {
+		if strings.Contains(r.stderr.String(), "s3cret") {
 			t.Error(r.stderr.String())
 		}
 	})

@@ -94,7 +94,7 @@ func (o *awsOptions) table() *cli.Table {
 			"The authorizers' FILE says what AWS checks, and what their functions answer to whom: {\"gate\": {\"status\": \"ACTIVE\", \"default\": true, " +
 				"\"tokenKey\": \"token\", \"publicKey\": \"gate.pem\", \"answers\": [{\"userName\": \"ann\", \"password\": \"secret\", \"token\": \"abc\", " +
 				"\"principalId\": \"ann1\", \"policyDocuments\": [...], \"disconnectAfterInSeconds\": 3600, \"refreshAfterInSeconds\": 300}]}}. " +
-				"What an answer does not name may be anything; if none fits, the client is refused. With publicKey the token has to be signed (RSA, SHA-256).",
+				"What an answer does not name may be anything; if none fits, the client is refused. With publicKey, a file in FILE's folder, the token has to be signed (RSA, SHA-256).",
 			"Not here: MQTT 5, WebSocket, rules, shadows, jobs and other services (their topics carry " +
 				"messages between clients, and nobody answers), thing groups, and the limits of a whole account.",
 			"When it listens it prints one line that says where. SIGINT and SIGTERM end it with exit code 0.",

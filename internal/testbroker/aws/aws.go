@@ -77,8 +77,8 @@
 // Nobody outside AWS knows whether it decodes the percent-encoding of a token before it checks the signature (here it does), and
 // whether it ever answers a client that an authorizer refuses (here it hangs up, as with a policy).
 //
-// The file is read again when it has changed, as the registry is. What it then says counts for new connections, and for
-// the others when it is time to refresh.
+// The file and its keys are read again when they have changed, as the registry is. What they then say counts for new
+// connections, and for the others when it is time to refresh.
 package aws
 
 import (

@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -10,12 +13,16 @@ import (
 type dump struct {
 	open  bool
 	at    int           // the offset of the next line; -1: nobody knows
+	base  int           // of offsets: 10 of xxd -d, else 16; 0: no line has told yet
 	c     *conversation // where they go; nil if they are a frame
 	frame []byte        // the bytes of a frame, with the headers of its link, of IP and of TCP
 
 	frames bool // this text has frames, and nothing else in its dumps
 	skip   bool // this dump shows again what others showed
 }
+
+// errTurned is that bytes do not stand in the order in which they were sent.
+var errTurned = errors.New("of a dump that turns the bytes of words around; use hexdump -C, od -t x1 or xxd")
 
 // mostFrame is how many bytes a frame has at most.
 const mostFrame = 256 << 10
@@ -24,10 +31,14 @@ const mostFrame = 256 << 10
 func (h *hexReader) dumpedLine(line string) (taken bool, err error) {
 	d := &h.dump
 	if wordLine.MatchString(line) && !strings.Contains(line, ":") {
-		return true, fmt.Errorf("line %d is of a dump that turns the bytes of words around; use hexdump -C, od -t x1 or xxd", h.at)
+		return true, fmt.Errorf("line %d is %w", h.at, errTurned)
 	}
 	if m := dumpLine.FindStringSubmatch(line); m != nil && (d.open || strings.Trim(m[1], "0") == "" || len(m[1]) >= 8) {
-		if b, err := dumpedBytes(m[2], m[3]); err == nil {
+		b, err := dumpedBytes(m[2], m[3])
+		if err == errTurned {
+			return true, fmt.Errorf("line %d is %w", h.at, errTurned)
+		}
+		if err == nil {
 			return true, h.dumped(m[1], b)
 		}
 	}
@@ -65,9 +76,37 @@ func dumpedBytes(separator, s string) ([]byte, error) {
 	if digits, _, found := strings.Cut(s, "  |"); found && separator != ":" && strings.HasSuffix(s, "|") {
 		s = digits // hexdump -C, which has a gap in the middle
 	} else {
-		s, _, _ = strings.Cut(s, "  ")
+		digits, text, _ := strings.Cut(s, "  ")
+		words := strings.Fields(digits)
+		if separator == ":" && strings.Trim(digits, "01 ") == "" && len(digits) == 9*len(words)-1 && len(strings.TrimLeft(text, " ")) <= len(words) {
+			return numbers(digits, 2) // xxd -b, which has a character for each word
+		}
+		if separator == ":" && turned(words, text) {
+			return nil, errTurned
+		}
+		s = digits
 	}
 	return hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+}
+
+// turned reports whether the text behind words of bytes shows that they are turned around in each, as by xxd -e.
+func turned(words []string, text string) bool {
+	var straight, around []byte
+	for _, word := range words {
+		b, err := hex.DecodeString(word)
+		if err != nil || len(b) < 2 {
+			return false
+		}
+		for i, c := range b {
+			if c < ' ' || c > '~' {
+				b[i] = '.'
+			}
+		}
+		straight = append(straight, b...)
+		slices.Reverse(b)
+		around = append(around, b...)
+	}
+	return len(words) > 0 && strings.Contains(text, string(around)) && !strings.Contains(text, string(straight))
 }
 
 // dumped takes the bytes of a line. An offset of 0 begins a dump; it is "" if nobody can tell what it counts.
@@ -91,9 +130,19 @@ func (h *hexReader) dumped(offset string, b []byte) error {
 		}
 	}
 	if d.at >= 0 && offset != "" {
-		var at int
-		if _, err := fmt.Sscanf(offset, "%x", &at); err == nil && at != d.at {
+		at, _ := strconv.ParseInt(offset, 16, 64)
+		decimal, _ := strconv.Atoi(offset)
+		base := 0
+		switch {
+		case d.base != 10 && int(at) == d.at:
+			base = 16
+		case d.base != 16 && decimal == d.at:
+			base = 10
+		default:
 			return fmt.Errorf("line %d begins at byte %d of a dump where %d should stand: lines are missing", h.at, at, d.at)
+		}
+		if d.at > 9 { // up to there both are the same
+			d.base = base
 		}
 		d.at += len(b)
 	}

@@ -24,7 +24,7 @@ var (
 	opening   = regexp.MustCompile(`^# (connection \d+)\b`)                     // of a connection, in a trace of several
 	forPeople = regexp.MustCompile(`^[·→←|<>] (\d+ [A-Z]+ ?[─-]|.* +\d+ B\b)`)  // a packet, in a trace of another style
 	dumpLine  = regexp.MustCompile(`^(?:\s+0x)?([0-9a-fA-F]{4,16})(:|  )(.*)$`) // xxd, hexdump -C, tshark -x, tcpdump -x
-	octalLine = regexp.MustCompile(`^([0-9a-fA-F]{6,7})((?: [0-9a-fA-F]{2})+)$`)
+	octalLine = regexp.MustCompile(`^([0-9a-fA-F]{6,7})((?: [0-9a-fA-F]{2})+)(?: +>.*<)?$`)
 	endLine   = regexp.MustCompile(`^[0-9a-fA-F]{6,8}$`)                    // the last of hexdump and od
 	wordLine  = regexp.MustCompile(`^[0-9a-fA-F]{7} +[0-9a-fA-F]{4,6}\b`)   // hexdump and od, which turn bytes around
 	sentLine  = regexp.MustCompile(`^(>|<|→|←)\s*(?:\+([0-9.]+)\s+)?(.*)$`) // dissect -f hex
@@ -104,6 +104,10 @@ func (h *hexReader) line(line string) error {
 			h.session = m[1]
 		}
 	}
+	if digits, found := strings.CutPrefix(line, "<Buffer "); found && strings.HasSuffix(line, ">") && !inside {
+		line = strings.TrimSuffix(digits, ">") // Node.js
+		written = line
+	}
 	line, _, _ = strings.Cut(line, "#")
 	line = strings.TrimSpace(line)
 	if m := sentLine.FindStringSubmatch(line); m != nil && !inside {
@@ -136,6 +140,11 @@ func (h *hexReader) line(line string) error {
 			h.array = h.pr.bytes(h.o.direction())
 		}
 		return h.written(h.array.add(h.array.stream.Direction, 0, b))
+	}
+	if b, taken, err := numbersLine(line); err != nil {
+		return fmt.Errorf("line %d is %w: %q: %v", h.at, errNoHex, shorten(line), err)
+	} else if taken {
+		return h.plainLine(b)
 	}
 	b, err := hex.DecodeString(onlyHex(line))
 	if err == hex.ErrLength && quotedAny.MatchString(line) {

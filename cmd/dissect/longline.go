@@ -29,6 +29,9 @@ func (h *hexReader) longLine(begin []byte, r *bufio.Reader) (err error) {
 		}
 		return h.pieces(c, from, at, m[3], r)
 	case m == nil && quotedAny.MatchString(line) && !dumpLine.MatchString(line):
+		if _, numbers, err := numbersLine(line[:strings.LastIndexAny(line, ", ")+1]); numbers || err != nil {
+			return h.wholeLine(begin, r)
+		}
 		if err := h.endAll(); err != nil {
 			return err
 		}

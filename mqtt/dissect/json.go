@@ -101,7 +101,7 @@ func appendQuoted[text string | []byte](b []byte, s text) []byte {
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))
-		case r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029:
+		case r <= 0xffff && !strconv.IsPrint(r): // it would turn around or hide what a terminal shows
 			b = fmt.Appendf(b, `\u%04x`, r)
 		default:
 			b = utf8.AppendRune(b, r)

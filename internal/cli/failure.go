@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"syscall"
 
@@ -90,9 +89,5 @@ func isClosedPipe(err error) bool {
 
 // outputError names standard output in an error of a write to it.
 func outputError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	return fmt.Errorf("standard output: %w", err)
+	return fmt.Errorf("standard output: %w", withoutPath(err))
 }

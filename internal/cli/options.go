@@ -84,10 +84,14 @@ func (t *Table) Parse(p *Process) (code ExitCode, done bool) {
 	if err != nil {
 		return t.Mistake(p, "%w", err), true
 	}
-	if text != "" {
-		io.WriteString(p.Stdout, text)
+	if text == "" {
+		return ExitDone, false
 	}
-	return ExitDone, text != ""
+	if _, err := io.WriteString(p.Stdout, text); err != nil && !isClosedPipe(err) {
+		io.WriteString(p.Stderr, t.Program+": "+outputError(err).Error()+"\n")
+		return ExitLocal, true
+	}
+	return ExitDone, true
 }
 
 // Mistake prints one line about a mistake in the use of the program, and returns the exit code for it.
@@ -205,7 +209,8 @@ func (t *Table) read(words map[string][]string, arg string, rest []string) ([]st
 		value = "true"
 	case o.Optional != "":
 		value = o.Optional
-	case len(rest) == 0:
+	case len(rest) == 0, o.Max != "" && len(rest[0]) == 2 && rest[0][0] == '-' && rest[0][1] > '9':
+		// -t is no number: who writes -n -t a takes -n for a switch.
 		return nil, fmt.Errorf("%s needs a value: %[1]s %s", arg, o.Metavar)
 	default:
 		value, rest = rest[0], rest[1:]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,22 @@ func parse(env map[string]string, args ...string) (s sample, code ExitCode, done
 	p := &Process{Args: args, Getenv: func(name string) string { return env[name] }, Stdout: &out, Stderr: &err}
 	code, done = s.table().Parse(p)
 	return s, code, done, out.String(), err.String()
+}
+
+func TestTextThatCannotBeWrittenIsNoSuccess(t *testing.T) {
+	for _, arg := range []string{"--help", "--version", "--man", "--completion=bash"} {
+		for cause, want := range map[error]ExitCode{syscall.ENOSPC: ExitLocal, syscall.EPIPE: ExitDone} {
+			var stderr bytes.Buffer
+			p := &Process{Args: []string{arg}, Stdout: failing{cause}, Stderr: &stderr}
+			said := ""
+			if want != ExitDone {
+				said = "publisher: standard output: " + cause.Error() + "\n"
+			}
+			if code, done := new(sample).table().Parse(p); code != want || !done || stderr.String() != said {
+				t.Errorf("%s, %v: exit %d, %q", arg, cause, code, &stderr)
+			}
+		}
+	}
 }
 
 func TestOptionsAreReadInEverySpelling(t *testing.T) {
@@ -143,6 +160,8 @@ func TestOptionMistakesAreOneLineAndExitCode2(t *testing.T) {
 		{"", "-t|a|-t|", "-t/--topic: the value is empty"},
 		{"", "-r=maybe", `-r/--retain: "maybe" is not one of 1, 0, true, false, yes, no, on, off`},
 		{"", "-e|x|extra|-n|3", `unexpected argument "extra"; a value with spaces needs quotes`},
+		{"", "-k|-t|a", "-k needs a value: -k SECONDS"},
+		{"", "-i|--count=3", `-i/--interval: "--count=3" is not a time such as 2, 0.5, 250ms or 1m30s`},
 		{"", "-m|hello|world", `unexpected argument "world"; a value with spaces needs quotes`},
 		{"", "-|", `unexpected argument "-"; a value with spaces needs quotes`},
 		{"", "--|-n|3", `unexpected argument "-n"; a value with spaces needs quotes`},

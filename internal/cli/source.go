@@ -66,7 +66,7 @@ func lines(r io.Reader, count int) source {
 		case err == io.EOF && len(line) == 0:
 			return nil, io.EOF
 		case err != nil && err != io.EOF:
-			return nil, fmt.Errorf("standard input, line %d: %w", number, err)
+			return nil, fmt.Errorf("standard input, line %d: %w", number, withoutPath(err))
 		}
 		return append([]byte{}, line...), nil
 	}}
@@ -87,16 +87,21 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(stdin, maxFile+1))
 	if err != nil {
-		var p *fs.PathError
-		if errors.As(err, &p) {
-			err = p.Err // the operating system's own name of it tells nobody anything
-		}
-		return nil, fmt.Errorf("%s: %w", printable(shown), err)
+		return nil, fmt.Errorf("%s: %w", printable(shown), withoutPath(err))
 	}
 	if len(b) > maxFile {
 		return nil, fmt.Errorf("%s is larger than %d bytes, which no MQTT packet can hold", printable(shown), maxFile)
 	}
 	return b, nil
+}
+
+// withoutPath is an error of package os without the name of the file, which is shown already, or is only the operating
+// system's own one.
+func withoutPath(err error) error {
+	if p, ok := err.(*fs.PathError); ok {
+		return p.Err
+	}
+	return err
 }
 
 // pathError says what is wrong with a file in the order in which one reads it: the name, then the trouble.

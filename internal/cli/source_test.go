@@ -109,6 +109,20 @@ func TestALineThatCannotBeReadIsAnError(t *testing.T) {
 	}
 }
 
+func TestTheOperatingSystemsNameOfStandardInputIsNotShown(t *testing.T) {
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if _, err := drain(lines(dir, 0)); err == nil || !strings.HasPrefix(err.Error(), "standard input, line 1: ") || strings.Contains(err.Error(), dir.Name()) {
+		t.Errorf("-l: %v", err)
+	}
+	if _, err := readFile("-", dir); err == nil || !strings.HasPrefix(err.Error(), "standard input: ") || strings.Contains(err.Error(), dir.Name()) {
+		t.Errorf("-f -: %v", err)
+	}
+}
+
 func TestALineIsGoodAfterTheNextOne(t *testing.T) {
 	s := lines(strings.NewReader("first\nother\n"), 0)
 	first, _ := s.next()

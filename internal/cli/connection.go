@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -139,6 +140,10 @@ func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) 
 	credentials, err := iot.LoadCredentialFiles(o.files())
 	if err != nil && o.ca != "" && o.cert == "" && o.key == "" && !o.searched && !o.isAWS(target) {
 		return iot.LoadCredentialFiles(iot.CredentialFiles{CA: o.ca})
+	}
+	if missing, ok := err.(*iot.CredentialsError); ok && !o.searched && o.ca+o.cert == "" && !o.isAWS(target) && errors.Is(err, fs.ErrNotExist) {
+		// Nobody has spoken of TLS.
+		missing.Remedy += "; a broker without TLS is mqtt://" + target.Host
 	}
 	return credentials, err
 }

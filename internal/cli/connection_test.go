@@ -198,3 +198,22 @@ func TestAWebServerIsNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoHasNoCertificatesIsToldOfBrokersWithoutTLS(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const hint = "; a broker without TLS is mqtt://broker.example\n"
+	for args, want := range map[string]bool{
+		"-e broker.example":                            true,
+		"-e broker.example:1883":                       true,
+		"-e broker.example --aws":                      false,
+		"-e x-ats.iot.eu-west-1.amazonaws.com":         false,
+		"-e broker.example -C certs":                   false,
+		"-e broker.example --ca ca.pem":                false,
+		"-e broker.example --cert a.pem --key key.pem": false,
+	} {
+		r := run(t, Publisher, nil, nil, append(strings.Fields(args), "-m", "x")...)
+		if got := strings.HasSuffix(r.stderr.String(), hint); got != want || r.exit != ExitTLS {
+			t.Errorf("%s: exit %d, %s", args, r.exit, &r.stderr)
+		}
+	}
+}

@@ -68,8 +68,8 @@ func (o *subscriberOptions) table() *Table {
 				o.timeoutOption(),
 			}, o.identityOptions()...)},
 			{"When it does not work", []Option{o.checkOption("subscribes, and takes no message")}},
-			{"Output", o.outputOptions()},
 			{"To see what travels", append(o.trace.Options(), o.recordingOptions()...)},
+			{"Output", o.outputOptions()},
 		},
 		OneOf: []string{"format", "json"},
 		Notes: []string{

@@ -36,7 +36,6 @@ _subscriber() {
 	--signature-file) set -- -f ;;
 	--port) return ;;
 	--proxy) return ;;
-	--color) set -- -W 'auto always never' ;;
 	--trace) set -- -W 'brief full why hex' ;;
 	--trace-file) set -- -f ;;
 	--trace-times) set -- -W 'on off' ;;
@@ -45,8 +44,9 @@ _subscriber() {
 	--page) set -- -f ;;
 	--pcap) set -- -f ;;
 	--keylog) set -- -f ;;
+	--color) set -- -W 'auto always never' ;;
 	--completion) set -- -W 'bash zsh fish' ;;
-	*) set -- -W '-e --endpoint -p --client-prefix -t --topic -C --cert-dir -F --format --json --exclude -R --no-retained -n --count -W --wait --no-reconnect -q --qos -k --keep-alive --timeout --client-id --persistent --store --will-topic --will-message --will-qos --will-retain --ca --cert --key --aws --alpn --username --password-file --authorizer --token-key --token-file --signature-file --port --proxy --wait-for-clock --check -v --verbose --quiet --color --trace --trace-file --trace-times --trace-bytes --width --show-secrets --page --pcap --keylog -h --help --version --completion --man' ;;
+	*) set -- -W '-e --endpoint -p --client-prefix -t --topic -C --cert-dir -F --format --json --exclude -R --no-retained -n --count -W --wait --no-reconnect -q --qos -k --keep-alive --timeout --client-id --persistent --store --will-topic --will-message --will-qos --will-retain --ca --cert --key --aws --alpn --username --password-file --authorizer --token-key --token-file --signature-file --port --proxy --wait-for-clock --check --trace --trace-file --trace-times --trace-bytes --width --show-secrets --page --pcap --keylog -v --verbose --quiet --color -h --help --version --completion --man' ;;
 	esac
 	[ "$1" = -W ] || compopt -o filenames 2>/dev/null
 	COMPREPLY=()

@@ -38,9 +38,6 @@ _subscriber() {
 		'(--proxy)--proxy=[http://, https://, socks5:// or socks5h:// and \[USER:PASSWORD@\]HOST:PORT, or none. Without it HTTPS_PROXY, ALL_PROXY, NO_PROXY count, as with curl]:URL:' \
 		'(--wait-for-clock)--wait-for-clock[connect when the clock is later than this program'\''s build, for boards whose clock starts in 1970]' \
 		'(--check)--check[find out why it does not work, a line for each step on the way; subscribes, and takes no message]' \
-		'(-v --verbose)'{-v,--verbose}'[one line for each packet on stderr]' \
-		'(--quiet)--quiet[errors only]' \
-		'(--color)--color=[(NO_COLOR and TERM=dumb are honoured)]:auto|always|never:(auto always never)' \
 		'(--trace)--trace=-[show each packet on stderr: brief, full, why, or hex for dissect]::STYLE:(brief full why hex)' \
 		'(--trace-file)--trace-file=[write the trace here, over what was there]:FILE:_files' \
 		'(--trace-times)--trace-times=[off: leave out when packets came]:WHEN:(on off)' \
@@ -50,6 +47,9 @@ _subscriber() {
 		'(--page)--page=[write the illustrated connection, one HTML file]:FILE:_files' \
 		'(--pcap)--pcap=[write the packets, without TLS, for Wireshark]:FILE:_files' \
 		'(--keylog)--keylog=[append the secrets of TLS for Wireshark: for tests only]:FILE:_files' \
+		'(-v --verbose)'{-v,--verbose}'[one line for each packet on stderr]' \
+		'(--quiet)--quiet[errors only]' \
+		'(--color)--color=[(NO_COLOR and TERM=dumb are honoured)]:auto|always|never:(auto always never)' \
 		'(-h --help)'{-h,--help}'[this text]' \
 		'(--version)--version[version and build]' \
 		'(--completion)--completion=[print completions for bash, zsh or fish]:SHELL:(bash zsh fish)' \

@@ -101,7 +101,7 @@ func TestExitCodes(t *testing.T) {
 		{"", []string{"--spec", "3.3.1-4"}, 0, "\n  in            QoS of PUBLISH\n  the client    mqtt/packet/publish.go: "},
 		{"", []string{"--spec", "3.3.1-4"}, 0, "\n  dissect flags mqtt/dissect/badpackets_test.go: TestFlagsBadPackets\n  tested by     internal/testbroker/receive_test.go: TestMQTT_3_3_1_4\n                mqtt/packet/"},
 		{"", []string{"--spec", "3.1.2-24"}, 0, "\n  testbroker    internal/testbroker/connection.go: connection.expire\n"},
-		{"", []string{"--spec", "6.0.0-1"}, 0, "\n  not here      there is no MQTT over WebSocket"},
+		{"", []string{"--spec", "6.0.0-1"}, 0, "\n  not here      the client and testbroker speak no WebSocket; internal/peers/websocket_test.go is"},
 		{"", []string{"--spec", "4.9"}, 2, "no such statement"},
 		{"", []string{"--spec", "§3.3.1-4"}, 0, "MQTT-3.3.1-4  both"},
 		{"", []string{"--spec", "[MQTT-3.3.1-4]"}, 0, "MQTT-3.3.1-4  both"},

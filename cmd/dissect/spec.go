@@ -28,7 +28,7 @@ var wordsFor = []struct{ kind, words string }{
 	{"test", "tested by     "},
 }
 
-// nowhere are the statements that nothing here can keep or break, and why.
+// nowhere are the statements that neither the client nor testbroker can keep or break, and why.
 var nowhere = map[string]string{
 	"MQTT-6.0.0-1": withoutWebSocket,
 	"MQTT-6.0.0-2": withoutWebSocket,
@@ -38,7 +38,7 @@ var nowhere = map[string]string{
 	"MQTT-7.0.0-2": "no line of code can keep it: it asks to leave things out",
 }
 
-const withoutWebSocket = "there is no MQTT over WebSocket in this repository"
+const withoutWebSocket = "the client and testbroker speak no WebSocket; internal/peers/websocket_test.go is a connection for it"
 
 // withoutStatements is the sections in which, as a whole, there is no numbered statement.
 var withoutStatements = regexp.MustCompile(`^(2\.1|2\.4|3\.4|3\.5|3\.7|3\.11|3\.13|4\.2)(\.|$)`)

@@ -17,9 +17,8 @@ import (
 //
 // A value is a number, a string where the bytes are UTF-8, a string "0x.." of their hex where not, and null for a
 // password unless secrets is true, when stars take its place in "hex". A finding with several rules is as many objects.
-// "dir" is "" where nobody knows, "t" is in seconds. Packets that answer another one have "answers" and, if it is
-// known when they came, "after"; those
-// that a session explains have "notes".
+// "dir" is "" where nobody knows, "t" is in seconds. Packets that answer another one have "answers" and, if it is known
+// when they came, "after"; those that a session explains have "notes". Characters that cannot be seen are escaped.
 //
 // A packet that is cut short is {"cut_short":{...}} with "missing", the least number of bytes to come, and "off", the
 // place of its first byte in the bytes of its direction.

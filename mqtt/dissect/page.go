@@ -24,6 +24,7 @@ type Page struct {
 	connections int
 	packets     int
 	bytes       int
+	lasted      time.Duration // from Began to the last packet of any connection
 }
 
 // PagePackets is how many packets a [Page] shows at most.
@@ -41,12 +42,12 @@ const (
 type PageConnection struct {
 	page     *Page
 	number   int
-	from, to string // who connects to whom
-	security string // what is underneath: "TLS 1.3", or ""
-	began    time.Time
-	open     string // what is unanswered at its end
-	fate     string // how it ended, if not by the client's DISCONNECT
-	left     bool   // the client has sent DISCONNECT
+	from, to string        // who connects to whom
+	security string        // what is underneath: "TLS 1.3", or ""
+	after    time.Duration // since the page's Began, when it began
+	open     string        // what is unanswered at its end
+	fate     string        // how it ended, if not by the client's DISCONNECT
+	left     bool          // the client has sent DISCONNECT
 }
 
 // pageEntry is a packet on a page.
@@ -65,7 +66,7 @@ func (pg *Page) Connect(from, to, security string, began time.Time) *PageConnect
 	if pg.Began.IsZero() {
 		pg.Began = began
 	}
-	return &PageConnection{page: pg, number: pg.connections, from: from, to: to, security: security, began: began}
+	return &PageConnection{page: pg, number: pg.connections, from: from, to: to, security: security, after: began.Sub(pg.Began)}
 }
 
 // Add puts a packet on the page, or does nothing if c is nil. The page keeps a part of p's memory.
@@ -80,6 +81,7 @@ func (c *PageConnection) Add(p *Packet) {
 	c.left = c.left || p.Type == disconnect
 	pg.packets++
 	pg.bytes += len(p.Bytes)
+	pg.lasted = max(pg.lasted, p.Time+c.after)
 	e := pageEntry{c, *p, shorten((&Layout{}).summary(p), 160), len(p.Bytes), len(p.Fields)}
 	e.packet.clip()
 	if len(pg.entries) < PagePackets {

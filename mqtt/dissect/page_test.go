@@ -461,3 +461,23 @@ func TestPageLinksToTheStandard(t *testing.T) {
 		}
 	}
 }
+
+// The head says how long it all took, from the first packet of the first connection to the last of any.
+func TestPageTakesAsLongAsAllItsConnections(t *testing.T) {
+	ping, _ := dissect.Read([]byte("\xc0\x00"), dissect.ToServer)
+	for _, test := range []struct {
+		first, begins, second time.Duration // seconds: a packet, and the second connection with its packet
+		want                  string
+	}{
+		{30, 31, 9, "40.0 s"}, {9, 2, 1, "9.0 s"}, {3, 0, 0, "3.0 s"},
+	} {
+		var pg dissect.Page
+		ping.Time = test.first * time.Second
+		pg.Connect("a", "b", "", began).Add(&ping)
+		ping.Time = test.second * time.Second
+		pg.Connect("a", "b", "", began.Add(test.begins*time.Second)).Add(&ping)
+		if page := string(pg.Append(nil)); !strings.Contains(page, "2 packets, 4 bytes, "+test.want+".") {
+			t.Errorf("want %s: %s", test.want, regexp.MustCompile(`class="lead">[^<]*`).FindString(page))
+		}
+	}
+}

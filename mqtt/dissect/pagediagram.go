@@ -78,7 +78,7 @@ func (w *pageWriter) drawing(connections []*PageConnection, of ...lanes) {
 	for i := range w.entries {
 		if n := slices.Index(connections, w.entries[i].PageConnection); n >= 0 {
 			y += diagramRow
-			w.arrowOf(&w.entries[i], of[n], y, connections[0].began)
+			w.arrowOf(&w.entries[i], of[n], y, connections[0].after)
 		}
 	}
 	for n, c := range connections {
@@ -98,7 +98,7 @@ func (w *pageWriter) end(class, role, name string) {
 }
 
 // arrowOf is the arrow of a packet.
-func (w *pageWriter) arrowOf(e *pageEntry, l lanes, y int, began time.Time) {
+func (w *pageWriter) arrowOf(e *pageEntry, l lanes, y int, began time.Duration) {
 	p := &e.packet
 	from, to := l.client, l.server
 	if p.Direction == ToClient {
@@ -132,7 +132,7 @@ func (w *pageWriter) arrowOf(e *pageEntry, l lanes, y int, began time.Time) {
 	if class = "time"; l.client > 50 {
 		class, x = "time end", "100%"
 	}
-	w.text(class, x, y+4, moment(p.Time+e.began.Sub(began)))
+	w.text(class, x, y+4, moment(p.Time+e.after-began))
 }
 
 // excerpt leaves out what comes last in a summary that is too long.

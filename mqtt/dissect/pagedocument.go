@@ -70,10 +70,9 @@ func (w *pageWriter) head(pg *Page) {
 		w.add("Every byte of one real session")
 	}
 	if len(w.entries) > 0 {
-		last := w.entries[len(w.entries)-1].packet.Time
 		w.add(": {}, {}", count(pg.packets, "packet"), count(pg.bytes, "byte"))
-		if last > 0 {
-			w.add(", {}", span(last))
+		if pg.lasted > 0 {
+			w.add(", {}", span(pg.lasted))
 		}
 	}
 	w.add(".</p>\n<dl class=\"facts\">\n")
@@ -277,7 +276,7 @@ func (w *pageWriter) reproduce(pg *Page) {
 	w.add("<p>The bytes, as <code>dissect</code> reads them: all lines with <code>dissect FILE</code>, one packet with "+
 		"<code>dissect -x &#39;c0 00&#39;</code>. Packets of more than {} bytes are not among them.</p>\n", digits(pageBytes))
 	for _, connection := range w.connections {
-		c := Capture{Connection: connection.number, Began: connection.began, ShowSecrets: pg.ShowSecrets}
+		c := Capture{Connection: connection.number, Began: pg.Began.Add(connection.after), ShowSecrets: pg.ShowSecrets}
 		var lines []byte
 		for i := range w.entries {
 			if e := &w.entries[i]; e.PageConnection == connection && e.length == len(e.packet.Bytes) {

@@ -57,7 +57,7 @@ func (o *options) table() *cli.Table {
 		OneOf:   []string{"hex", "spec"},
 		Operand: &o.file,
 		Notes: []string{
-			"FILE, or stdin, holds hex (of xxd, hexdump -C, od -t x1, tshark -x, tcpdump -x, arrays of Go and C, or -f hex), raw bytes, pcap or pcapng, " +
+			"FILE, or stdin, holds hex (of xxd, hexdump -C, od -t x1, tshark -x, tcpdump -x, or -f hex), arrays as Go, C, Python and JavaScript write or print them, raw bytes, pcap or pcapng, " +
 				"each perhaps in gzip. In hex, '#' starts a comment, a line that starts with > comes from the client, one with < from the server; " +
 				"other lines of bare hex are a packet or more each. Each packet is printed as soon as its last byte is there.",
 			"-f json prints one object a packet, with the key \"connection\" where the input names connections. Numbers count in each connection for itself.",

@@ -312,6 +312,30 @@ func TestSubscriberGoesOnAfterAServerThatWasAwayForLong(t *testing.T) {
 	})
 }
 
+// A server that has kept the session is not asked for its subscriptions again, so that no answer is waited for: neither
+// after a reconnect nor, with a store that knows of them, in a later run.
+func TestNoAnswerIsAwaitedForSubscriptionsThatTheServerHasKept(t *testing.T) {
+	store := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := observed(t)
+		for _, subscribed := range []int{2, 0} {
+			r := start(t, Subscriber, to(b.Dial), nil, "--persistent", "--store", store, "-t", "a", "-t", "b")
+			for range 2 {
+				time.Sleep(time.Minute)
+				b.Drop("me", testbroker.RST)
+			}
+			time.Sleep(time.Minute)
+			b.Publish("b", []byte("x"), packet.QoS1, false)
+			synctest.Wait()
+			r.signals <- os.Interrupt
+			r.ended(ExitDone, "received 1 message (1 byte) in 3m0s, 2 reconnects")
+			if got := strings.Count(r.stderr.String(), "\nsubscribed to "); got != subscribed {
+				t.Errorf("subscribed %d times:\n%s", got, r.stderr.String())
+			}
+		}
+	})
+}
+
 func TestAnUnansweredSubscribeOfALostConnectionIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		obey := script(func(p *peer, h packet.Header, body []byte) bool {

@@ -30,7 +30,7 @@ type subscribing struct {
 	events chan event    // what Run and print report
 	gone   chan struct{} // closed when run returns: nobody reads events any more
 
-	answered atomic.Int32 // filters that the server has answered at least once, or still has from an earlier run
+	answered atomic.Int32 // how many answers the server has given to filters, over all connections
 	dropped  int          // messages that found no room; for Run's goroutine
 
 	// For run's goroutine.
@@ -165,7 +165,6 @@ func (r *subscribing) awaitKept(ctx context.Context) {
 	if r.subscription.Ready(ctx) != nil {
 		return // serve hears of it
 	}
-	r.answered.Store(int32(len(r.o.topics)))
 	r.report(event{kind: kept})
 }
 

@@ -46,6 +46,7 @@ type hexReader struct {
 	sessions map[string]*conversation // the connections of a trace
 	order    []string                 // their titles, those that were used last behind
 	session  string                   // the title of the one whose lines these are
+	ended    bool                     // one ended for another, and may go on
 
 	code  source
 	array *conversation // the bytes of arrays, which go on from line to line
@@ -203,12 +204,13 @@ func (h *hexReader) connection() (*conversation, error) {
 				return nil, writeError{err}
 			}
 			delete(h.sessions, title)
+			h.ended = true
 			break
 		}
 	}
 	h.order = append(h.order, h.session)
 	if c == nil {
-		c = h.pr.connection(h.session, false)
+		c = h.pr.connection(h.session, h.ended)
 		h.sessions[h.session] = c
 	}
 	return c, nil

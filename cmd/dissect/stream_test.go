@@ -440,3 +440,18 @@ func TestFollowsSomeConnectionsAtATime(t *testing.T) {
 		t.Errorf("exit code %d, %d lines about CONNECT, %d answers", code, strings.Count(out, "CONNECT "), strings.Count(out, "answers 1"))
 	}
 }
+
+// Of a connection that ended for another one, and goes on, the beginning is known no more: nothing is broken by that.
+func TestGoesOnWithATraceOfMoreConnectionsThanItFollows(t *testing.T) {
+	var trace strings.Builder
+	for i := range mostConnections + 1 {
+		fmt.Fprintf(&trace, "# connection %d\n> 10 0d 00 04 4d 51 54 54 04 02 00 0a 00 01 63\n< 20 02 00 00\n", i+1)
+	}
+	trace.WriteString("# connection 1\n> 32 05 00 01 74 00 01\n< 40 02 00 01\n> e0 00\n")
+	if out, code := try(t, trace.String(), "--strict", "-f", "brief"); code != 0 || strings.Contains(out, "BROKEN") || !strings.HasSuffix(out, "drops the Will\n") {
+		t.Errorf("exit %d, want 0:\n%s", code, out[max(0, len(out)-400):])
+	}
+	if out, code := try(t, "# connection 1\n> e0 00\n", "--strict", "-f", "brief"); code != exitBroken {
+		t.Errorf("exit %d, want %d, as a trace begins with CONNECT:\n%s", code, exitBroken, out)
+	}
+}

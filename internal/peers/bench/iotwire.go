@@ -85,14 +85,20 @@ func (o *iotwire) publish(n int) error {
 		return nil
 	}
 	before := o.Stats().Done
+	var latest mqtt.Delivery
 	for range n {
-		if _, err := o.Submit(background, o.message); err != nil {
+		var err error
+		if latest, err = o.Submit(background, o.message); err != nil {
 			return err
 		}
 	}
 	last := o.message
 	last.QoS = max(last.QoS, 1)
 	if err := o.Publish(background, last); err != nil {
+		return err
+	}
+	// At QoS 0 the server's answer to the last one can be here before the writer has said what it wrote.
+	if err := latest.Wait(background); err != nil {
 		return err
 	}
 	if done := int(o.Stats().Done - before); done != n+1 {

@@ -27,6 +27,9 @@ type browser struct {
 	seen    map[string][]map[string]string // what is wanted of events, by their name: urls, texts
 }
 
+// browserPatience is patience with Chromium: to start it has to read 200 MB, perhaps from a disk that is busy.
+const browserPatience = 90 * time.Second
+
 // startBrowser starts Chromium with a profile of its own, which asks nothing of the network, and opens a tab.
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
@@ -37,11 +40,13 @@ func startBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	startProcess(t, cmd)
+	process := startProcess(t, cmd)
+	said := newJournal(t, "chromium")
 	address := make(chan string, 1)
 	go func() {
 		lines := bufio.NewScanner(stderr)
 		for lines.Scan() {
+			said.Write(append(lines.Bytes(), '\n'))
 			if _, url, found := strings.Cut(lines.Text(), "DevTools listening on "); found {
 				address <- url
 			}
@@ -53,8 +58,10 @@ func startBrowser(t *testing.T) *browser {
 		if b.conn, _, err = websocket.DefaultDialer.Dial(url, nil); err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(patience):
-		t.Fatal("chromium does not say where it listens")
+	case <-process.ended:
+		t.Fatalf("chromium has ended: %v", process.err)
+	case <-time.After(browserPatience):
+		t.Fatalf("chromium does not say within %v where it listens", browserPatience)
 	}
 	t.Cleanup(func() { b.conn.Close() })
 	go b.read()
@@ -159,7 +166,7 @@ func (b *browser) do(method string, result any, arguments ...any) {
 				b.t.Fatal(err)
 			}
 		}
-	case <-time.After(patience):
+	case <-time.After(browserPatience):
 		b.t.Fatalf("%s: no answer", method)
 	}
 }
@@ -174,7 +181,7 @@ func (b *browser) open(url string) {
 	b.do("Page.navigate", nil, "url", url)
 	select {
 	case <-loaded:
-	case <-time.After(patience):
+	case <-time.After(browserPatience):
 		b.t.Fatalf("%s does not load", url)
 	}
 }

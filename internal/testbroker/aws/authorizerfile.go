@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -232,14 +231,11 @@ func alphanumeric(r rune) bool {
 
 // parsePublicKey reads the key that verifies tokens, in PEM as openssl rsa -pubout writes it.
 func parsePublicKey(path string, text []byte) (*rsa.PublicKey, error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%s: no PEM data in it", path)
+	der, err := firstBlock(path, text, "PUBLIC KEY")
+	if err != nil {
+		return nil, err
 	}
-	if block.Type != "PUBLIC KEY" {
-		return nil, fmt.Errorf("%s: found a %s, want a PUBLIC KEY", path, block.Type)
-	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -172,18 +172,27 @@ func kindOf(name string) fileKind {
 
 // parseCertificate returns the first certificate in PEM.
 func parseCertificate(name string, text []byte) (*x509.Certificate, error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%s: no PEM data in it", name)
+	der, err := firstBlock(name, text, "CERTIFICATE")
+	if err != nil {
+		return nil, err
 	}
-	if block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("%s: found a %s, want a CERTIFICATE", name, block.Type)
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
+	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return certificate, nil
+}
+
+// firstBlock returns what the first block of PEM holds, which has to be of this kind.
+func firstBlock(name string, text []byte, kind string) ([]byte, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s: no PEM data in it", name)
+	}
+	if block.Type != kind {
+		return nil, fmt.Errorf("%s: found a %s, want a %s", name, block.Type, kind)
+	}
+	return block.Bytes, nil
 }
 
 // parse reads thing.json. What it does not say stays as it is.

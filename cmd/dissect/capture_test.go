@@ -18,12 +18,12 @@ func ipv6(first byte, extensions, data string) []byte {
 	return b
 }
 
-// pcapOf is a capture of frames with this type of link.
+// pcapOf is a capture of frames with this type of link, one every 10 ms.
 func pcapOf(link uint32, frames ...[]byte) []byte {
 	b := []byte("\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\x00")
 	b = binary.LittleEndian.AppendUint32(b, link)
 	for i, f := range frames {
-		for _, v := range []int{1, i, len(f), len(f)} {
+		for _, v := range []int{1, i * 10000, len(f), len(f)} {
 			b = binary.LittleEndian.AppendUint32(b, uint32(v))
 		}
 		b = append(b, f...)

@@ -270,33 +270,10 @@ func TestReadsCaptures(t *testing.T) {
 		ipv4(5000, 1883, 115, 0x18, "\xe0\x00"),
 		ipv4(7777, 80, 1, 0x18, "GET / HTTP/1.1"),
 	}
-	order := binary.LittleEndian
-	pcap := []byte("\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\x00\x65\x00\x00\x00")
-	block := func(kind uint32, body []byte) []byte {
-		for len(body)%4 != 0 {
-			body = append(body, 0)
-		}
-		b := order.AppendUint32(nil, kind)
-		b = append(order.AppendUint32(b, uint32(12+len(body))), body...)
-		return order.AppendUint32(b, uint32(12+len(body)))
-	}
-	pcapng := append(block(0x0a0d0d0a, []byte("\x4d\x3c\x2b\x1a\x01\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff")), block(1, []byte("\x65\x00\x00\x00\x00\x00\x00\x00"))...)
-	for i, f := range frames {
-		var h []byte
-		for _, v := range []uint32{1, uint32(i) * 10000, uint32(len(f)), uint32(len(f))} {
-			h = order.AppendUint32(h, v)
-		}
-		pcap = append(append(pcap, h...), f...)
-		h = nil
-		for _, v := range []uint32{0, 0, uint32(i) * 10000, uint32(len(f)), uint32(len(f))} {
-			h = order.AppendUint32(h, v)
-		}
-		pcapng = append(pcapng, block(6, append(h, f...))...)
-	}
 	want := `# 127.0.0.1:5000 to 127.0.0.1:1883
 →    +0.000  CONNECT        15 B  client id "c", keep alive 10 s, clean session 1
 ←    +0.020  CONNACK         4 B  accepted, session present 0`
-	for name, capture := range map[string][]byte{"pcap": pcap, "pcapng": pcapng} {
+	for name, capture := range map[string][]byte{"pcap": pcapOf(101, frames...), "pcapng": pcapngOf(frames...)} {
 		file := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(file, capture, 0o600); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ func (s screen) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// pcapng is a capture of frames of raw IP.
+// pcapngOf is a capture of frames of raw IP, one every 10 ms.
 func pcapngOf(frames ...[]byte) []byte {
 	order := binary.LittleEndian
 	block := func(kind uint32, body []byte) []byte {

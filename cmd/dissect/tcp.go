@@ -124,6 +124,11 @@ func (a *assembler) room() error {
 	if len(a.streams) < mostStreams {
 		return nil
 	}
+	return a.closeOldest()
+}
+
+// closeOldest ends the connection whose last segment is the oldest. There has to be one.
+func (a *assembler) closeOldest() error {
 	oldest := ""
 	for key, c := range a.streams {
 		if oldest == "" || c.used < a.streams[oldest].used {
@@ -138,15 +143,7 @@ func (a *assembler) room() error {
 // close ends all connections, in the order of their last segments.
 func (a *assembler) close() error {
 	for len(a.streams) > 0 {
-		oldest := ""
-		for key, c := range a.streams {
-			if oldest == "" || c.used < a.streams[oldest].used {
-				oldest = key
-			}
-		}
-		c := a.streams[oldest]
-		delete(a.streams, oldest)
-		if err := c.close(); err != nil {
+		if err := a.closeOldest(); err != nil {
 			return err
 		}
 	}

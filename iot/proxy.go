@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	neturl "net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -97,10 +98,10 @@ func (p *Proxy) setLogin(login string) error {
 		return nil
 	}
 	user, password, _ := strings.Cut(login, ":")
-	user, good := percentDecoded(user)
-	password, goodToo := percentDecoded(password)
+	user, wrong := neturl.PathUnescape(user)
+	password, wrongToo := neturl.PathUnescape(password)
 	switch {
-	case !good || !goodToo:
+	case wrong != nil || wrongToo != nil:
 		return invalid("proxy %s: a %% in user name or password that no two hexadecimal digits follow; write %%25", p)
 	case user == "":
 		return invalid("proxy %s: a password without a user name", p)
@@ -113,27 +114,6 @@ func (p *Proxy) setLogin(login string) error {
 	}
 	p.login = func() (string, string) { return user, password }
 	return nil
-}
-
-// percentDecoded decodes the %XX of s (RFC 3986 section 2.1).
-func percentDecoded(s string) (string, bool) {
-	var b strings.Builder
-	for {
-		before, behind, found := strings.Cut(s, "%")
-		b.WriteString(before)
-		if !found {
-			return b.String(), true
-		}
-		if len(behind) < 2 {
-			return "", false
-		}
-		n, err := strconv.ParseUint(behind[:2], 16, 8)
-		if err != nil {
-			return "", false
-		}
-		b.WriteByte(byte(n))
-		s = behind[2:]
-	}
 }
 
 // http reports whether it speaks CONNECT.

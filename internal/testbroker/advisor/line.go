@@ -56,7 +56,7 @@ func (l *line) see(s sight) {
 // handshakeLimit is how long a handshake may take.
 const handshakeLimit = 10 * time.Second
 
-// serve does the handshake and has the broker serve the connection.
+// serve does the handshake and has the broker serve the connection, until it is over.
 func (l *line) serve() {
 	ctx, cancel := context.WithTimeout(l.trial.bench.ctx, handshakeLimit)
 	defer cancel()
@@ -84,8 +84,18 @@ func (l *line) serve() {
 		l.Close()
 		return
 	}
-	relay := testbroker.Relay{Decide: l.decide, Observe: l.observe, MaxPacket: 1 << 20}
+	over := make(chan struct{})
+	observe := func(e testbroker.Event) {
+		if e.Kind == testbroker.Ended {
+			l.Close()
+			close(over)
+			return
+		}
+		l.observe(e)
+	}
+	relay := testbroker.Relay{Decide: l.decide, Observe: observe, MaxPacket: 1 << 20}
 	relay.Join(l, behind)
+	<-over
 }
 
 // listen reads until the program ends the connection, and notes the first bytes.
@@ -182,10 +192,6 @@ func (l *line) slowDown() {
 
 // observe notes a packet that passes, and judges it if it is the program's.
 func (l *line) observe(e testbroker.Event) {
-	if e.Kind == testbroker.Ended {
-		l.Close()
-		return
-	}
 	kind, direction := received, dissect.ToServer
 	if e.Kind == testbroker.Sent {
 		kind, direction = delivered, dissect.ToClient

@@ -85,7 +85,7 @@ func (c *Client) load() {
 	})
 	for _, l := range []*flowList{&s.released, &s.queue} {
 		for f := l.head; f != nil; f = f.next {
-			r := Resumed{Delivery: Delivery{c, f, f.gen}, QoS: f.qos}
+			r := Resumed{Delivery: Delivery{c: c, f: f, mark: f.gen}, QoS: f.qos}
 			if len(f.packet) > 0 {
 				h, n, _ := packet.ParseHeader(f.packet)
 				p, _ := packet.ParsePublish(h.Flags, f.packet[n:])
@@ -485,6 +485,10 @@ func (c *Client) settle() {
 		c.settleFlow(f)
 	}
 	s.finished = s.finished[:0]
+	c.stats.Done += uint64(s.done)
+	c.stats.Failed += uint64(s.failed)
+	s.done, s.failed = 0, 0
+	s.stream.settle()
 	for i, sub := range c.touched {
 		c.touched[i] = nil
 		sub.touched = false
@@ -513,6 +517,9 @@ func (c *Client) rest() {
 	c.session.spare = nil
 	if len(c.session.out) == 0 {
 		c.session.out = nil
+	}
+	if c.session.stream.len() == 0 {
+		c.session.stream.unwritten = nil
 	}
 	for _, w := range c.session.wishes {
 		for _, s := range w.subs {

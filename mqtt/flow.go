@@ -2,7 +2,8 @@ package mqtt
 
 import "time"
 
-// flow is one outbound message on its way through the session, from Publish or Submit to its end.
+// flow is one outbound message of QoS 1 or 2 on its way through the session, from Publish or Submit to its end. Those of
+// QoS 0 are in a stream.
 //
 // Flows are used again, so that a message costs no memory of its own: a Delivery names its flow by pointer and
 // generation, and only a flow that ended well is used again. A Delivery of an older generation has thus been delivered.
@@ -19,9 +20,8 @@ type flow struct {
 	id       uint16 // 0 until it is in flight
 	size     int    // bytes that the queue counts for it
 	start    uint64 // position of its first copy in the connection's stream: a later one, not yet written, must not hide it
-	end      uint64 // and, for QoS 0, the position behind it
 
-	packet []byte // the PUBLISH as it stands on the wire; empty once PUBREC came, and for QoS 0
+	packet []byte // the PUBLISH as it stands on the wire; empty once PUBREC came
 	idAt   int    // where in packet the identifier stands
 	gen    uint64
 	signal chan struct{} // capacity 1, kept across generations

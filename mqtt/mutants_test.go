@@ -79,6 +79,9 @@ var sessionMutants = []mutant{
 	{"the first suspect is guilty", "session.go", "f.deaths >= s.attempts", "f.deaths >= 1"},
 	{"nobody is guilty", "session.go", "f.deaths >= s.attempts", "false"},
 	{"suspects never alone", "session.go", "		s.probing = s.probing || s.deaths >= 2", "		s.probing = false"},
+	{"QoS 0 is not sent that may have been", "stream.go", "	case end > t.offered:", "	case end > t.written:"},
+	{"QoS 0 is delivered when it is offered", "session.go", "	s.offered += uint64(n)\n", "	s.offered += uint64(n)\n	s.wrote(s.offered)\n"},
+	{"the end of a connection is not told", "stream.go", "(t.ended || t.waiters", "(t.waiters"},
 	{"may have been sent, forgotten", "journal.go", "		f.written = f.written || f.seq <= s.mark\n", "		f.written = false\n"},
 }
 

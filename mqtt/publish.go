@@ -24,9 +24,13 @@ var ErrPending = errors.New("not yet acknowledged")
 // Publish can be called before Run and inside a message loop, from many goroutines. Messages of one goroutine and one
 // QoS arrive in the order of the calls.
 func (c *Client) Publish(ctx context.Context, m Message) error {
-	f, _, err := c.submit(ctx, &m, true)
+	d, err := c.submit(ctx, &m, true)
 	if err != nil {
 		return err
+	}
+	f := d.f
+	if f == nil {
+		return d.written(ctx)
 	}
 	select {
 	case <-f.signal:
@@ -63,30 +67,26 @@ func (c *Client) Publish(ctx context.Context, m Message) error {
 // delivery. If it returns an error, it matches [ErrNotSent], or, if Config.Store failed while it took the message,
 // [ErrUnconfirmed]: a later client may find it there.
 func (c *Client) Submit(ctx context.Context, m Message) (Delivery, error) {
-	f, gen, err := c.submit(ctx, &m, false)
-	if err != nil {
-		return Delivery{}, err
-	}
-	return Delivery{c, f, gen}, nil
+	return c.submit(ctx, &m, false)
 }
 
-// submit brings a message into the session, and waits for room if need be.
-func (c *Client) submit(ctx context.Context, m *Message, owned bool) (*flow, uint64, error) {
+// submit brings a message into the session, and waits for room if need be. owned: see flow.
+func (c *Client) submit(ctx context.Context, m *Message, owned bool) (Delivery, error) {
 	if c.cfg.Check != nil {
 		probe := *m // so that m itself need not be on the heap
 		if err := c.cfg.Check(&probe); err != nil {
-			return nil, 0, &deliveryError{ErrNotSent, err}
+			return Delivery{}, &deliveryError{ErrNotSent, err}
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, 0, &deliveryError{ErrNotSent, err}
+		return Delivery{}, &deliveryError{ErrNotSent, err}
 	}
 	size := len(m.Topic) + len(m.Payload) + 9 // about what the packet takes
 	c.mu.Lock()
 	if c.room.first == nil && c.hasRoom(m.QoS, size) {
-		f, gen, err := c.accept(m, owned)
+		d, err := c.accept(m, owned)
 		c.mu.Unlock()
-		return f, gen, err
+		return d, err
 	}
 	defer c.mu.Unlock()
 	// What can never be accepted should not wait.
@@ -95,7 +95,7 @@ func (c *Client) submit(ctx context.Context, m *Message, owned bool) (*flow, uin
 		probe.ID = 1
 	}
 	if _, err := packet.AppendPublish(nil, &probe); err != nil {
-		return nil, 0, &deliveryError{ErrNotSent, err}
+		return Delivery{}, &deliveryError{ErrNotSent, err}
 	}
 	for turn := false; ; {
 		if c.over != nil || c.closing || (turn || c.room.first == nil) && c.hasRoom(m.QoS, size) {
@@ -118,15 +118,15 @@ func (c *Client) submit(ctx context.Context, m *Message, owned bool) (*flow, uin
 				turn = true
 			}
 			if err != nil {
-				return nil, 0, &deliveryError{ErrNotSent, err}
+				return Delivery{}, &deliveryError{ErrNotSent, err}
 			}
 		case offline:
-			return nil, 0, &deliveryError{ErrNotSent, ErrOffline}
+			return Delivery{}, &deliveryError{ErrNotSent, ErrOffline}
 		case c.cfg.Queue.Full == DropOldest && c.session.queue.n > 0:
 			c.session.drop(c.session.queue.head, ErrQueueFull)
 			c.settle()
 		default:
-			return nil, 0, &deliveryError{ErrNotSent, ErrQueueFull}
+			return Delivery{}, &deliveryError{ErrNotSent, ErrQueueFull}
 		}
 	}
 }
@@ -142,23 +142,26 @@ func (c *Client) hasRoom(q QoS, size int) bool {
 }
 
 // accept gives a message to the session. The lock is held.
-func (c *Client) accept(m *Message, owned bool) (*flow, uint64, error) {
+func (c *Client) accept(m *Message, owned bool) (Delivery, error) {
 	if c.over != nil {
-		return nil, 0, &deliveryError{ErrNotSent, c.over}
+		return Delivery{}, &deliveryError{ErrNotSent, c.over}
 	}
 	if c.closing {
-		return nil, 0, &deliveryError{ErrNotSent, ErrClosed}
+		return Delivery{}, &deliveryError{ErrNotSent, ErrClosed}
 	}
 	if c.broken != nil && m.QoS > 0 {
-		return nil, 0, &deliveryError{ErrNotSent, c.broken}
+		return Delivery{}, &deliveryError{ErrNotSent, c.broken}
+	}
+	if m.QoS == QoS0 {
+		return c.acceptQoS0(m)
 	}
 	f := c.newFlow()
 	f.owned = owned
-	gen := f.gen
+	d := Delivery{c: c, f: f, mark: f.gen}
 	if err := c.session.accept(f, m); err != nil {
 		c.freeFlow(f)
 		c.room.offer(c) // this turn is free for another
-		return nil, 0, &deliveryError{ErrNotSent, err}
+		return Delivery{}, &deliveryError{ErrNotSent, err}
 	}
 	if f.in == &c.session.storing {
 		stored := make(chan error, 1)
@@ -170,16 +173,41 @@ func (c *Client) accept(m *Message, owned bool) (*flow, uint64, error) {
 		c.mu.Lock()
 		if err != nil {
 			c.room.offer(c)
-			return nil, 0, err
+			return Delivery{}, err
 		}
 	} else {
 		c.stats.Accepted++
 	}
-	if c.link != nil && c.link.paused {
-		c.routing.mayGoOn() // reading goes on while an answer is awaited
-	}
+	c.readOn()
 	c.settle()
-	return f, gen, nil
+	return d, nil
+}
+
+// acceptQoS0 gives a message of QoS 0 to the session. The lock is held.
+func (c *Client) acceptQoS0(m *Message) (Delivery, error) {
+	s := c.session
+	position, err := s.acceptQoS0(m)
+	if err != nil {
+		c.room.offer(c)
+		return Delivery{}, &deliveryError{ErrNotSent, err}
+	}
+	c.stats.Accepted++
+	c.readOn()
+	// What settle would find:
+	if c.room.first != nil {
+		c.room.offer(c)
+	}
+	if s.writable() > 0 {
+		c.link.flush()
+	}
+	return Delivery{c: c, stream: s.stream, mark: position}, nil
+}
+
+// readOn has a reader that pauses look again: while an answer is awaited, reading goes on. The lock is held.
+func (c *Client) readOn() {
+	if c.link != nil && c.link.paused {
+		c.routing.mayGoOn()
+	}
 }
 
 func (c *Client) newFlow() *flow {
@@ -222,9 +250,10 @@ func (c *Client) settleFlow(f *flow) {
 
 // Delivery is a message that Submit accepted. It is a small value: copy it, forget it.
 type Delivery struct {
-	c   *Client
-	f   *flow
-	gen uint64
+	c      *Client
+	f      *flow   // at QoS 1 and 2
+	stream *stream // at QoS 0
+	mark   uint64  // the generation of f, or where the message ends in stream
 }
 
 // Err returns nil if the message was delivered, [ErrPending] while that is not known, and otherwise why it failed: see
@@ -237,7 +266,9 @@ func (d Delivery) Err() error {
 
 func (d Delivery) err() error {
 	switch {
-	case d.gen != d.f.gen: // only what was delivered is used again
+	case d.f == nil:
+		return d.stream.err(d.mark)
+	case d.mark != d.f.gen: // only what was delivered is used again
 		return nil
 	case !d.f.finished:
 		return ErrPending
@@ -253,6 +284,9 @@ func (d Delivery) Done() <-chan struct{} {
 		closed := make(chan struct{})
 		close(closed)
 		return closed
+	}
+	if d.f == nil {
+		return d.stream.done(d.mark)
 	}
 	if d.f.done == nil {
 		d.f.done = make(chan struct{})
@@ -276,8 +310,40 @@ func (d Delivery) Wait(ctx context.Context) error {
 	if err := d.err(); err != ErrPending {
 		return err
 	}
-	if d.c.session.unsent(d.f) {
+	if d.unsent() {
 		return &deliveryError{ErrPending, ctx.Err()}
+	}
+	return &deliveryError{ErrUnconfirmed, ctx.Err()}
+}
+
+// unsent reports whether no byte of the message, which has not ended, can have left.
+func (d Delivery) unsent() bool {
+	if d.f == nil {
+		return d.mark > d.c.session.offered
+	}
+	return d.c.session.unsent(d.f)
+}
+
+// written waits for the end of a message of QoS 0, like Wait, with no memory of its own.
+func (d Delivery) written(ctx context.Context) error {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if err := d.err(); err != ErrPending {
+		return err
+	}
+	f := d.c.newFlow() // for its signal
+	d.stream.await(waiter{end: d.mark, signal: f.signal})
+	d.c.mu.Unlock()
+	select {
+	case <-f.signal:
+		d.c.mu.Lock()
+		d.c.freeFlow(f)
+		return d.err()
+	case <-ctx.Done():
+	}
+	d.c.mu.Lock()
+	if err := d.err(); err != ErrPending {
+		return err
 	}
 	return &deliveryError{ErrUnconfirmed, ctx.Err()}
 }

@@ -14,7 +14,7 @@ import (
 // puts flows that ended on finished. Everything hard about MQTT is therefore in a place where a test can play any
 // history against it. Its callers hold the client's lock.
 //
-//	outbound, this file:   queue -> sent -> (QoS 2: released) -> finished;   QoS 0: unwritten -> finished
+//	outbound, this file:   queue -> sent -> (QoS 2: released) -> finished;   QoS 0, stream.go: written, or not
 //	inbound, arrival.go:   arrivals, by identifier and in order; received: QoS 2 identifiers
 //	requests, wish.go:     SUBSCRIBE and UNSUBSCRIBE
 //	journal, journal.go:   records that have to be durable before what follows them may be sent
@@ -29,16 +29,18 @@ type session struct {
 	offered uint64 // how many bytes of this connection were taken from out to be written
 	ackDebt int    // how many bytes of out are answers to what the server sent
 
-	storing   flowList // being stored; durable sessions only
-	queue     flowList // accepted, waiting for room in flight or for a connection; in order
-	sent      flowList // PUBLISH sent, QoS 1 or 2; in order
-	released  flowList // PUBREC came, PUBREL sent; in the order of the PUBRECs
-	unwritten flowList // QoS 0, in out or being written; in order
-	bytes     int      // of storing, queue and unwritten
-	flows     identifiers[flow]
-	lastID    uint16
-	seq       uint64  // of the latest message or PUBREC
-	finished  []*flow // ended since the client last looked
+	storing  flowList // being stored; durable sessions only
+	queue    flowList // accepted, waiting for room in flight or for a connection; in order
+	sent     flowList // PUBLISH sent, QoS 1 or 2; in order
+	released flowList // PUBREC came, PUBREL sent; in the order of the PUBRECs
+	stream   *stream  // QoS 0, of this connection or the latest
+	bytes    int      // of storing, queue and stream
+	flows    identifiers[flow]
+	lastID   uint16
+	seq      uint64  // of the latest message or PUBREC
+	finished []*flow // ended since the client last looked; and messages of QoS 0,
+	done     int     // that were written,
+	failed   int     // and that were not
 
 	probing bool            // one message in flight at a time: see Config.MaxAttempts
 	deaths  int             // short-lived connections in a row that ended with messages in flight
@@ -57,6 +59,7 @@ func newSession(cfg *Config) *session {
 	return &session{
 		inflight: cfg.Inflight,
 		batch:    cfg.SubscribeBatch,
+		stream:   &stream{ended: true},
 		attempts: cfg.MaxAttempts,
 		repeats:  map[uint16]int{},
 		givenUp:  map[uint16]bool{},
@@ -67,15 +70,15 @@ func newSession(cfg *Config) *session {
 }
 
 // waiting counts the messages that the queue's bounds count.
-func (s *session) waiting() int { return s.storing.n + s.queue.n + s.unwritten.n }
+func (s *session) waiting() int { return s.storing.n + s.queue.n + s.stream.len() }
 
 // open counts the messages that have not ended.
 func (s *session) open() int {
-	return s.storing.n + s.queue.n + s.sent.n + s.released.n + s.unwritten.n
+	return s.storing.n + s.queue.n + s.sent.n + s.released.n + s.stream.len()
 }
 
 // awaiting counts what only reading can bring on: answers, and room in a server that reads when it has written.
-func (s *session) awaiting() int { return s.sent.n + s.released.n + s.unwritten.n + len(s.pending) }
+func (s *session) awaiting() int { return s.sent.n + s.released.n + s.stream.len() + len(s.pending) }
 
 // position is where in the connection's stream the next byte of out will stand.
 func (s *session) position() uint64 { return s.offered + uint64(len(s.out)) }
@@ -112,24 +115,27 @@ func (s *session) nextID() uint16 {
 	}
 }
 
-// accept takes a message. At QoS 0 it goes to out, and there has to be a connection. At QoS 1 and 2 it goes to the
-// queue, in a durable session by way of the journal: see stored.
-func (s *session) accept(f *flow, m *Message) (err error) {
+// acceptQoS0 takes a message of QoS 0, for which there has to be a connection: it goes to out. Its position is where it
+// ends in the stream.
+func (s *session) acceptQoS0(m *Message) (position uint64, err error) {
 	var p packet.Publish // [MQTT-4.3.1-1] DUP is 0
+	p.Retain, p.Topic, p.Payload = m.Retain, []byte(m.Topic), m.Payload
+	before := len(s.out)
+	if s.out, err = packet.AppendPublish(s.out, &p); err != nil {
+		return 0, err
+	}
+	position, size := s.position(), len(s.out)-before
+	s.bytes += size
+	s.stream.add(position, size)
+	s.latest = latest{m.Topic, m.Retain, s.conn}
+	return position, nil
+}
+
+// accept takes a message of QoS 1 or 2. It goes to the queue, in a durable session by way of the journal: see stored.
+func (s *session) accept(f *flow, m *Message) (err error) {
+	var p packet.Publish
 	p.QoS, p.Retain, p.Topic, p.Payload = m.QoS, m.Retain, []byte(m.Topic), m.Payload
 	f.qos = m.QoS
-	if m.QoS == QoS0 {
-		f.start = s.position()
-		if s.out, err = packet.AppendPublish(s.out, &p); err != nil {
-			return err
-		}
-		f.end = s.position()
-		f.size = int(f.end - f.start)
-		s.bytes += f.size
-		s.unwritten.push(f)
-		s.latest = latest{m.Topic, m.Retain, s.conn}
-		return nil
-	}
 	p.ID = 1 // holds the place
 	if f.packet, err = packet.AppendPublish(f.packet[:0], &p); err != nil {
 		return err
@@ -203,9 +209,9 @@ func (s *session) send(f *flow) {
 
 // wrote says that the connection took its first n bytes: the QoS 0 messages among them are done.
 func (s *session) wrote(n uint64) {
-	for f := s.unwritten.head; f != nil && f.end <= n; f = s.unwritten.head {
-		s.finish(f, nil)
-	}
+	messages, bytes := s.stream.wrote(n)
+	s.done += messages
+	s.bytes -= bytes
 }
 
 // finish ends a flow: it frees the identifier [MQTT-2.3.1-3] and tells the client.
@@ -216,7 +222,7 @@ func (s *session) finish(f *flow, err error) {
 
 // abandon ends a flow and leaves its records.
 func (s *session) abandon(f *flow, err error) {
-	if f.in == &s.queue || f.in == &s.unwritten || f.in == &s.storing {
+	if f.in == &s.queue || f.in == &s.storing {
 		s.bytes -= f.size
 	}
 	f.remove()
@@ -254,7 +260,7 @@ func (s *session) withdraw(f *flow, err error) bool {
 
 // unsent reports whether no byte of f can have left.
 func (s *session) unsent(f *flow) bool {
-	return !f.left && (f.in == &s.queue || f.in == &s.sent && !s.online || f.in == &s.unwritten && f.start >= s.offered)
+	return !f.left && (f.in == &s.queue || f.in == &s.sent && !s.online)
 }
 
 // connected says that a CONNACK accepted. present is its session present flag; the caller has made sure that it is
@@ -262,6 +268,7 @@ func (s *session) unsent(f *flow) bool {
 func (s *session) connected(present bool) {
 	s.online = true
 	s.conn++
+	s.stream = &stream{}
 	s.out, s.offered, s.ackDebt, s.journal.cleared = s.out[:0], 0, 0, 0
 	s.acknowledged = 0
 	if !present {
@@ -317,13 +324,9 @@ func (s *session) lose() {
 // disconnected says that the connection has ended, by cause, and what that says of the messages that were in flight.
 func (s *session) disconnected(cause error, v verdict) {
 	s.online = false
-	for f := s.unwritten.head; f != nil; f = s.unwritten.head {
-		kind := ErrUnconfirmed
-		if f.start >= s.offered {
-			kind = ErrNotSent
-		}
-		s.finish(f, &deliveryError{kind, cause})
-	}
+	messages, bytes := s.stream.end(s.offered, cause)
+	s.failed += messages
+	s.bytes -= bytes
 	var suspect *flow // the last message that was in flight
 	suspects := 0
 	for f := s.sent.head; f != nil; f = f.next {

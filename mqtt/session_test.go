@@ -52,6 +52,7 @@ type model struct {
 	owner   map[uint16]any // identifiers of the client that the server knows to be in use: *outgoing or *asked
 	rels    []uint16       // PUBRELs that have to come, in this order
 	written uint64         // bytes of this connection
+	took    uint64         // of these, that it took
 
 	arrivals []*incoming          // that the program is not done with
 	server   map[uint16]*incoming // identifiers of the server that are in use
@@ -61,7 +62,9 @@ type model struct {
 
 // outgoing is a message of the program.
 type outgoing struct {
-	f        *flow
+	f        *flow   // at QoS 1 and 2
+	stream   *stream // at QoS 0
+	position uint64
 	qos      QoS
 	payload  string
 	id       uint16
@@ -117,8 +120,17 @@ func (m *model) accept(t *rapid.T) {
 	if q == QoS0 && !m.s.online {
 		t.Skip("offline")
 	}
-	o := &outgoing{f: newFlow(), qos: q, payload: fmt.Sprint(len(m.messages))}
-	if err := m.s.accept(o.f, &Message{Topic: "t", Payload: []byte(o.payload), QoS: q, Dup: true}); err != nil {
+	o := &outgoing{qos: q, payload: fmt.Sprint(len(m.messages))}
+	message := &Message{Topic: "t", Payload: []byte(o.payload), QoS: q, Dup: true}
+	var err error
+	if q == QoS0 {
+		o.stream = m.s.stream
+		o.position, err = m.s.acceptQoS0(message)
+	} else {
+		o.f = newFlow()
+		err = m.s.accept(o.f, message)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	m.messages = append(m.messages, o)
@@ -168,7 +180,7 @@ func (m *model) connect(t *rapid.T) {
 	}
 	present := rapid.IntRange(0, 3).Draw(t, "present") > 0
 	var released, sent []*outgoing
-	m.resend, m.written = nil, 0
+	m.resend, m.written, m.took = nil, 0, 0
 	if present {
 		for f := m.s.released.head; f != nil; f = f.next {
 			released = append(released, m.find(f))
@@ -245,7 +257,8 @@ func (m *model) write(t *rapid.T) {
 		}
 		m.sent(h, body, b)
 	}
-	m.s.wrote(m.written - uint64(rapid.IntRange(0, len(b)).Draw(t, "not yet")))
+	m.took = m.written - uint64(rapid.IntRange(0, len(b)).Draw(t, "not yet"))
+	m.s.wrote(m.took)
 }
 
 // sent judges a packet that the client sent.
@@ -533,6 +546,17 @@ func (m *model) check() {
 		m.ending(m.find(f))
 	}
 	s.finished = s.finished[:0]
+	ended := 0
+	for _, o := range m.messages {
+		if o.qos == QoS0 && !o.ended && o.stream.err(o.position) != ErrPending {
+			ended++
+			m.ending(o)
+		}
+	}
+	if ended != s.done+s.failed {
+		m.Fatalf("%d messages of QoS 0 have ended, and %d were written, %d not", ended, s.done, s.failed)
+	}
+	s.done, s.failed = 0, 0
 	if len(m.messages) != m.ended+s.open() {
 		m.Fatalf("%d accepted, %d ended, %d open", len(m.messages), m.ended, s.open())
 	}
@@ -540,10 +564,11 @@ func (m *model) check() {
 		m.Fatalf("%d in flight, limit %d", n, m.window)
 	}
 	bytes, flows := 0, 0
-	for _, l := range []*flowList{&s.queue, &s.unwritten} {
-		for f := l.head; f != nil; f = f.next {
-			bytes += f.size
-		}
+	for f := s.queue.head; f != nil; f = f.next {
+		bytes += f.size
+	}
+	for _, span := range s.stream.unwritten[s.stream.first:] {
+		bytes += span.size
 	}
 	for _, l := range []*flowList{&s.sent, &s.released} {
 		for f := l.head; f != nil; f = f.next {
@@ -574,9 +599,14 @@ func (m *model) ending(o *outgoing) {
 	}
 	o.ended = true
 	m.ended++
-	err := o.f.err
+	var err error
+	if o.qos == QoS0 {
+		err = o.stream.err(o.position)
+	} else {
+		err = o.f.err
+	}
 	switch {
-	case err == nil && (o.qos > 0 && !o.acked || o.qos == 0 && !o.ever):
+	case err == nil && (o.qos > 0 && !o.acked || o.qos == 0 && (!o.ever || o.position > m.took)):
 		m.Fatalf("message %s is said to be delivered", o.payload)
 	case err != nil && errors.Is(err, ErrNotSent) == errors.Is(err, ErrUnconfirmed):
 		m.Fatalf("message %s: %v", o.payload, err)

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,7 +13,7 @@ import (
 
 const (
 	farewell   = 200 * time.Millisecond // how long the end of Run waits for DISCONNECT to leave and the server to close
-	writeChunk = 64 << 10               // the most bytes that one write time-out is for
+	writeChunk = 64 << 10               // the most bytes that one write time-out is for: TLS cannot go on after one
 	maxDebt    = 1 << 20                // bytes of answers that a server may leave unread before it counts as broken
 )
 
@@ -22,6 +23,7 @@ const (
 type link struct {
 	c      *Client
 	conn   net.Conn
+	chunk  int // the most bytes in one call of conn.Write
 	reader *packet.Reader
 
 	in, out  atomic.Uint64 // bytes on this connection, as MQTT
@@ -49,10 +51,14 @@ func newLink(c *Client, conn net.Conn) *link {
 	l := &link{
 		c:       c,
 		conn:    conn,
+		chunk:   writeChunk,
 		wakeup:  make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		written: make(chan struct{}),
+	}
+	if _, ok := conn.(*net.TCPConn); ok {
+		l.chunk = math.MaxInt // it says how far it came
 	}
 	l.reader = packet.NewReader(l, c.cfg.MaxPacket)
 	return l
@@ -204,7 +210,7 @@ func (l *link) writeAll(b []byte) error {
 				l.conn.SetWriteDeadline(time.Now().Add(farewell))
 			}
 		}
-		n, err := l.conn.Write(b[:min(len(b), writeChunk)])
+		n, err := l.conn.Write(b[:min(len(b), l.chunk)])
 		b = b[n:]
 		l.out.Add(uint64(n))
 		l.sent += uint64(n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -381,6 +382,10 @@ func (c *Client) hold(m *Message) {
 	}
 }
 
+// ackBurst is after how many bytes of answers the writer has a turn on one processor: the server uses the room that they
+// make while the program works on.
+const ackBurst = 32 * 4
+
 // ack acknowledges an arrival, if it is still the one of this generation. It is called without the lock.
 func (c *Client) ack(a *arrival, gen uint64) error {
 	c.mu.Lock()
@@ -398,7 +403,11 @@ func (c *Client) ack(a *arrival, gen uint64) error {
 	}
 	err := c.session.acknowledge(a)
 	c.settle()
+	debt := c.session.ackDebt
 	c.mu.Unlock()
+	if debt > 0 && debt%ackBurst == 0 {
+		runtime.Gosched()
+	}
 	return err
 }
 

@@ -11,13 +11,14 @@ import (
 	"iotwire/mqtt/packet"
 )
 
+// The error says once that it is the store, and which one.
 func TestExitCode1WhenTheDiskOfTheStoreIsFull(t *testing.T) {
 	if noFullDisk != "" {
 		t.Skip(noFullDisk)
 	}
 	cause := func(program, store string) []string {
-		return []string{program + "the session store failed: the session store in " + store +
-			" has failed and takes nothing until it is opened again: write " + store + "/session: no space left on device",
+		return []string{program + "the session store failed: write " + store +
+			"/session: no space left on device; the store takes nothing until it is opened again",
 			"  is the disk of --store full? what is in the store stays there"}
 	}
 	t.Run("publisher", func(t *testing.T) {

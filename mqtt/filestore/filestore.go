@@ -301,7 +301,7 @@ func (s *Store) write(b []byte, n int) error {
 // fail breaks the store: what a write or an fsync that failed left behind, only the next Open can find out.
 func (s *Store) fail(err error) error {
 	if s.broken == nil {
-		s.broken = fmt.Errorf("the session store in %s has failed and takes nothing until it is opened again: %w", s.dir, err)
+		s.broken = fmt.Errorf("%w; the store takes nothing until it is opened again", err)
 	}
 	return s.broken
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -240,8 +241,8 @@ func TestAFileThatMayNotGrow(t *testing.T) {
 			continue
 		}
 		failed++
-		if !strings.HasSuffix(lines.Text(), "file too large") {
-			t.Errorf("%s, want the error of the write", lines.Text())
+		if !strings.HasSuffix(lines.Text(), ": write "+filepath.Join(dir, logName)+": file too large; the store takes nothing until it is opened again") {
+			t.Errorf("%s, want the error of the write, which names the file, and what follows from it", lines.Text())
 		}
 	}
 	if last < 5 || last > 100 || failed != len(calls) {

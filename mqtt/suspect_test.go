@@ -129,3 +129,33 @@ func TestIdentifierOfAQoS2MessageThatWasGivenUpStaysTakenInTheNextProcess(t *tes
 		}
 	})
 }
+
+// The records that say that a QoS 2 message was given up and that it is gone are of one Put. Whatever a crash leaves of it,
+// the next process has the message or its identifier.
+func TestNextProcessHasAQoS2MessageThatWasGivenUpOrItsIdentifier(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		bubble(t, func(t *testing.T, s *script) {
+			d := newDisk()
+			c := s.run(Config{Store: d, MaxAttempts: 1})
+			c.nextIdentifier(1)
+			srv, _ := s.connack(false)
+			c.submit("t", QoS2, "x")
+			srv.want("PUBLISH t q2 1 x")
+			d.breaks([]bool{kept})
+			srv.Close()
+			matches(t, c.wait(), ErrStore)
+			message, identifier := 0, 0
+			for k := range d.crash().durable {
+				switch k.Kind {
+				case kindMessage:
+					message++
+				case kindGivenUp:
+					identifier++
+				}
+			}
+			if message+identifier == 0 || kept != (identifier == 1) {
+				t.Errorf("Put fails, and keeps its records: %v. The store has %d messages and %d identifiers", kept, message, identifier)
+			}
+		})
+	}
+}

@@ -208,3 +208,19 @@ publisher: first\x1b]0;title\x07
 		})
 	}
 }
+
+// A status line is measured in bytes, and a byte has to be a column.
+func TestStatusLineIsASCII(t *testing.T) {
+	for _, total := range []int{0, 1e9} {
+		for _, qos := range []int{0, 1} {
+			p := newProgress(&tally{total: total, qos: qos})
+			p.older = mark{at: time.Now().Add(-time.Hour)}
+			for _, took := range []time.Duration{1, time.Microsecond, time.Millisecond, time.Second, 90 * time.Second, 1000 * time.Hour} {
+				p.note(int(3600e9/took)%1e9, 65_535, took)
+				if line := p.text(); strings.ContainsFunc(line, func(c rune) bool { return c < ' ' || c > '~' }) {
+					t.Errorf("%q has a character that may not be one column", line)
+				}
+			}
+		}
+	}
+}

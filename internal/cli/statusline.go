@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 )
 
 const (
@@ -26,8 +25,8 @@ const (
 type statusLine struct {
 	out     io.Writer
 	columns int           // of the terminal, where it does not say how many it has now
-	text    func() string // what it says now
-	shown   int           // characters of it that are on the terminal
+	text    func() string // what it says now, in ASCII: a byte is a column
+	shown   int           // columns of it that are on the terminal
 
 	mu    sync.Mutex
 	above []byte // lines to be printed above it
@@ -87,7 +86,7 @@ func (s *statusLine) run() {
 		if line = s.text(); ended {
 			line = ""
 		}
-		if line = cut(line, s.width()-1); line != before || above != nil {
+		if line = line[:min(len(line), max(0, s.width()-1))]; line != before || above != nil {
 			s.write(above, line)
 		}
 	}
@@ -108,24 +107,13 @@ func (s *statusLine) width() int {
 func (s *statusLine) write(above []byte, line string) {
 	var b bytes.Buffer
 	b.WriteByte('\r')
-	length := utf8.RuneCountInString(line)
 	if above != nil || line == "" {
 		b.WriteString(strings.Repeat(" ", min(s.shown+len("^C"), s.width()-1)) + "\r")
-		s.shown = length
+		s.shown = len(line)
 	}
 	b.Write(above)
 	b.WriteString(line)
-	b.WriteString(strings.Repeat(" ", max(0, s.shown-length)))
-	s.shown = length
+	b.WriteString(strings.Repeat(" ", max(0, s.shown-len(line))))
+	s.shown = len(line)
 	s.out.Write(b.Bytes())
-}
-
-// cut shortens s to at most this many characters.
-func cut(s string, most int) string {
-	for i := range s {
-		if most--; most < 0 {
-			return s[:i]
-		}
-	}
-	return s
 }

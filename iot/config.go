@@ -73,7 +73,8 @@ type Config struct {
 // ConnectionState of [crypto/tls.Conn]; a write deadline on it counts progress, so that a slow network does not fail
 // while bytes move. ClientID is filled in. CleanSession is true if ClientPrefix made it, since nobody could come back for the
 // session. Retry declines what time does not cure: a certificate that one side does not accept, no common version, cipher
-// or protocol of TLS, a proxy that wants another user name or password, a CONNACK with code 1, 2, 4 or 5.
+// or protocol of TLS, a proxy that wants another user name or password, a CONNACK with code 1, 2, 4 or 5; and a certificate
+// of ours that has expired, unless CurrentCredentials may bring another one.
 //
 // If the server is AWS IoT Core: Check and CheckFilter are its limits, SubscribeBatch is 8, Inflight 100, MaxPacket fits
 // its largest message, MaxAttempts is 3, since it hangs up on a message that the policy does not allow, Resend is 5 s, since
@@ -103,7 +104,7 @@ func (c Config) MQTT() (mqtt.Config, error) {
 		d.needALPN = c.needALPN(e, aws)
 	}
 	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,
-		Retry: func(err error) bool { return worthRetry(err, c.clock()()) }}
+		Retry: func(err error) bool { return worthRetry(err, c.clock()(), c.CurrentCredentials != nil) }}
 	if c.Authorizer != nil {
 		m.Credentials = c.Authorizer.Credentials
 	}
@@ -229,15 +230,15 @@ func (c Config) checkSecurity(e Endpoint, aws bool) error {
 	return nil
 }
 
-// worthRetry reports whether time may cure err: it is the Retry of [mqtt.Config].
-func worthRetry(err error, now time.Time) bool {
+// worthRetry reports whether time may cure err, or other credentials, if there may be some: it is the Retry of [mqtt.Config].
+func worthRetry(err error, now time.Time, renewable bool) bool {
 	var refused *mqtt.ConnectError
 	if errors.As(err, &refused) {
 		return refused.Code == packet.RefusedUnavailable
 	}
 	var credentials *CredentialsError
 	if errors.As(err, &credentials) {
-		return credentials.early
+		return credentials.early || renewable
 	}
 	var proxy *ProxyError
 	return !incurable(err, now) && (!errors.As(err, &proxy) || !proxy.final)

@@ -121,6 +121,18 @@ func TestConfigsThatAreWrong(t *testing.T) {
 
 // What a certificate refuses, time does not cure; all else is worth another attempt. The refusals of TLS itself are in
 // tls_test.go.
+func TestExpiredCertificateIsWorthAnotherAttemptIfItMayBeReplaced(t *testing.T) {
+	c := newWorld().config()
+	c.CurrentCredentials = func() *Credentials { return nil }
+	retry := must(c.MQTT()).Retry
+	if !retry(&CredentialsError{File: "f", Problem: "expired"}) {
+		t.Error("no other attempt, though there may be another certificate then")
+	}
+	if retry(&net.OpError{Op: "remote error", Err: errors.New("tls: revoked certificate")}) {
+		t.Error("another attempt with what the server has refused")
+	}
+}
+
 func TestRetry(t *testing.T) {
 	retry := must(Config{Endpoint: "mqtt://broker"}.MQTT()).Retry
 	for _, test := range []struct {

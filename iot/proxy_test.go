@@ -374,7 +374,7 @@ func TestProxyThatCannotBeReached(t *testing.T) {
 			c := Config{Endpoint: "mqtt://server", ClientID: "me", Proxy: must(ParseProxy("http://proxy:3128"))}
 			c.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, cause }
 			_, err := must(c.MQTT()).Dial(t.Context())
-			meets(t, c, err, worthRetry(err, time.Now()), true, KindNetwork, append(words, "the proxy http://proxy:3128 ")...)
+			meets(t, c, err, worthRetry(err, time.Now(), false), true, KindNetwork, append(words, "the proxy http://proxy:3128 ")...)
 			if !errors.Is(err, cause) {
 				t.Errorf("%v does not match %v", err, cause)
 			}

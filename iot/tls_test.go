@@ -321,7 +321,7 @@ func TestRefusalIsToldByTheFirstWriteToo(t *testing.T) {
 		}
 		s.work.Wait()
 		_, err = conn.Write([]byte("CONNECT"))
-		meets(t, c, err, worthRetry(err, time.Now()), false, KindTLS, "remote error: tls: unknown certificate authority")
+		meets(t, c, err, worthRetry(err, time.Now(), false), false, KindTLS, "remote error: tls: unknown certificate authority")
 		conn.Close()
 	})
 }

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +67,26 @@ func (r *rotation) issue(name string) string {
 	r.write("cert.pem", certificate)
 	r.write("private.key", key)
 	return certificateID(r.t, certificate)
+}
+
+// expire puts a certificate in place of the present one that is the same, but for its end.
+func (r *rotation) expire(at time.Time) {
+	r.t.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(r.dir, "cert.pem"), filepath.Join(r.dir, "private.key"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ca, err := tls.X509KeyPair(r.certificates.CA, r.certificates.CAKey)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	template := *pair.Leaf
+	template.NotAfter = at
+	der, err := x509.CreateCertificate(rand.Reader, &template, ca.Leaf, pair.Leaf.PublicKey, ca.PrivateKey)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func (r *rotation) write(name string, content []byte) {
@@ -133,6 +156,46 @@ func TestHangupKeepsTheCertificatesIfTheKeyIsOfAnotherOne(t *testing.T) {
 		program.signals <- os.Interrupt
 		program.ended(ExitDone)
 	})
+}
+
+// A device whose certificate has expired is to be cured by a new one and SIGHUP, as long as it takes. Who cannot send it is
+// better off with the end of the program.
+func TestSubscriberWhoseCertificateExpiresGoesOnTryingForAnotherOne(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		rotating(t, func(t *testing.T, r *rotation) {
+			r.issue("first")
+			end := time.Now().Add(time.Hour)
+			r.expire(end)
+			program := start(t, Subscriber, to(r.DialTLS), func(p *Process) {
+				p.Hangup = func() <-chan os.Signal { return r.hangup }
+				if terminal {
+					p.Hangup = nil
+				}
+			}, "-e", "mqtts://localhost", "-C", r.dir, "-k", "0")
+			time.Sleep(time.Hour)
+			r.wantSeen("first") // the connection stays
+			r.Drop("me", testbroker.RST)
+			cert := filepath.Join(r.dir, "cert.pem")
+			if terminal {
+				program.wait()
+				program.said("  make a new certificate, or set the clock if it is wrong")
+				if program.exit != ExitTLS {
+					t.Errorf("exit code %d, want %d", program.exit, ExitTLS)
+				}
+				return
+			}
+			time.Sleep(10 * time.Hour)
+			if err := program.stderr.String(); !strings.Contains(err, "subscriber: "+cert+": expired on 2000-01-01 01:00:00 UTC, and the clock says ") {
+				t.Error(err)
+			}
+			r.issue("second")
+			r.hangup <- syscall.SIGHUP
+			time.Sleep(2 * time.Minute)
+			r.wantSeen("first", "second")
+			program.signals <- os.Interrupt
+			program.ended(ExitDone)
+		})
+	}
 }
 
 // SIGHUP ends no program that runs without a terminal, whatever it does, since whoever sends it wants it to go on.

@@ -78,7 +78,8 @@ func (o *subscriberOptions) table() *Table {
 			"Patterns: %t topic, %p payload, %q QoS, %r retain, %d dup, %m packet identifier, %l length, %x %X hex, %b base64, %j as -F json, %I time, " +
 				"%U Unix time, %%; \\n \\t \\r \\0 \\a \\e \\v \\\\; %-20t pads, %.20t cuts. A newline follows, unless \\n or \\0 is last.",
 			"Ctrl-C or SIGTERM stops with a clean DISCONNECT; a second one leaves at once.",
-			"SIGHUP to one that runs without a terminal: read the certificates again, for the next connection.",
+			"SIGHUP to one that runs without a terminal: read the certificates again, for the next connection. " +
+				"If its own expires before that, it goes on trying.",
 			"Exit status: 0 stopped as asked, 1 stdout failed, 2 usage, 3 network, 4 TLS or certificates, " +
 				"5 server hung up on CONNECT, 6 connection lost, 7 no answer to SUBSCRIBE, 8 subscription refused, " +
 				"9 server broke the protocol, 11-15 CONNACK return code 1-5, 20 no N messages in time, " +

@@ -38,12 +38,18 @@ func brokenRule(s *symptom) *Diagnosis {
 	}
 	var broken *packet.Error
 	if errors.As(s.err, &broken) && broken.Rule == "MQTT-2.2.2-2" && s.endpoint.Host != "" {
+		other := ""
 		switch {
 		case broken.Type == packet.CONNECT && !s.endpoint.TLS: // the first byte of an alert of TLS, 15 hex, with its flags
 			return diagnosis(KindTLS, "the server answers in TLS, and was spoken to without", "use mqtts://"+s.endpoint.Address())
-		case broken.Type == packet.PUBACK && strings.Contains(broken.Reason, "HTTP"): // the H of HTTP, 48 hex
-			return diagnosis(KindProtocol, "a web server answers on "+s.where()+": it speaks HTTP, and not MQTT",
-				"is the port right? MQTT has 8883 with TLS (mqtts://) and 1883 without (mqtt://)")
+		case strings.Contains(broken.Reason, "HTTP"):
+			other = "a web server"
+		case strings.Contains(broken.Reason, "SSH"):
+			other = "an SSH server"
+		}
+		if other != "" {
+			return diagnosis(KindProtocol, other+" answers on "+s.where()+", and no MQTT server",
+				"is the port right? MQTT has 8883 with TLS (mqtts://), 1883 without (mqtt://), and with AWS IoT 443, by ALPN (on any other port: --alpn)")
 		}
 	}
 	if errors.Is(s.err, mqtt.ErrLost) {

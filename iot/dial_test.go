@@ -74,6 +74,11 @@ func TestServerThatBreaksTheProtocol(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{t: t, serve: func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-OpenSSH_9.6\r\n") }}
 		err, again := s.attempt(c)
+		meets(t, c, err, again, true, KindProtocol, "an SSH server answers on broker.example.com:1883", "is the port right?")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{t: t, serve: func(conn net.Conn) { _, _ = io.WriteString(conn, "AMQP\x00\x00\x09\x01") }}
+		err, again := s.attempt(c)
 		meets(t, c, err, again, true, KindProtocol, "does an MQTT 3.1.1 server listen on broker.example.com:1883?")
 	})
 }

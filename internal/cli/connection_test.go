@@ -193,8 +193,8 @@ func TestAWebServerIsNamed(t *testing.T) {
 				io.WriteString(p, "HTTP/1.1 400 Bad Request\r\n\r\n")
 				return false
 			}), nil, program.args...)
-			r.ended(ExitProtocol, program.name+": a web server answers on localhost:1883: it speaks HTTP, and not MQTT",
-				"  is the port right? MQTT has 8883 with TLS (mqtts://) and 1883 without (mqtt://)")
+			r.ended(ExitProtocol, program.name+": a web server answers on localhost:1883, and no MQTT server",
+				"  is the port right? MQTT has 8883 with TLS (mqtts://), 1883 without (mqtt://), and with AWS IoT 443, by ALPN (on any other port: --alpn)")
 		})
 	}
 }

@@ -115,6 +115,8 @@ func notMQTT(b []byte) string {
 		return "; this looks like TLS: is the other side a TLS port, or plain text sent to one?"
 	case len(b) >= 4 && string(b[:4]) == "HTTP":
 		return "; this looks like HTTP: is the other side a web server?"
+	case len(b) >= 4 && string(b[:4]) == "SSH-":
+		return "; this looks like SSH: is the port right?"
 	}
 	return ""
 }

@@ -208,6 +208,7 @@ func TestOtherProtocolsAreNamed(t *testing.T) {
 		"\x15\x03\x03\x00\x02\x02\x28":                 "TLS", // an alert
 		"\x16\x03\x01\x01\x01\x01\x00\x00\xfd\x03\x03": "TLS", // a ClientHello
 		"HTTP/1.1 400 Bad Request\r\n":                 "HTTP",
+		"SSH-2.0-OpenSSH_9.2\r\n":                      "SSH",
 	} {
 		if _, _, err := packet.ParseHeader([]byte(wire)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q gives %v, want it to name %s", wire, err, want)

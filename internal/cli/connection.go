@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +26,7 @@ type connection struct {
 	login
 	endpoint, prefix, certDir string
 	clientID, ca, cert, key   string
-	searched                  bool // --cert-dir was given
+	searched, sought          bool // --cert-dir was given; on the command line
 	persistent, aws, check    bool
 	store                     string
 	qos                       int
@@ -111,7 +113,7 @@ func (o *connection) target(t *Table) (iot.Endpoint, error) {
 		}
 		o.trace.style = "brief"
 	}
-	o.searched = t.Given("cert-dir")
+	o.searched, o.sought = t.Given("cert-dir"), t.FlagGiven("cert-dir")
 	o.proxyGiven = t.Given("proxy")
 	if err := o.checkLogin(t); err != nil {
 		return iot.Endpoint{}, err
@@ -143,7 +145,7 @@ func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) 
 	}
 	if missing, ok := err.(*iot.CredentialsError); ok && !o.searched && o.ca+o.cert == "" && !o.isAWS(target) && errors.Is(err, fs.ErrNotExist) {
 		// Nobody has spoken of TLS.
-		missing.Remedy += "; a broker without TLS is mqtt://" + target.Host
+		missing.Remedy += "; a broker without TLS is mqtt://" + strings.TrimSuffix(target.Address(), ":8883")
 	}
 	return credentials, err
 }
@@ -162,6 +164,9 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 	if err != nil {
 		return mqtt.Config{}, c, err
 	}
+	if _, err := strconv.ParseUint(c.ClientPrefix, 10, 16); err == nil && o.port == 0 {
+		log.warn("-p begins the client id; --port is the port") // as -p is with other programs
+	}
 	if target.TLS {
 		credentials, err := o.credentials(target)
 		if err != nil {
@@ -175,8 +180,13 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 			return mqtt.Config{}, c, err
 		}
 		o.renew(&c, target, hangup, log)
-	} else if address, err := netip.ParseAddr(target.Host); target.Host != "localhost" && (err != nil || !address.IsLoopback()) {
-		log.warn("mqtt:// sends everything in the clear; mqtts:// is encrypted")
+	} else {
+		if o.sought { // -C is a count with other programs
+			log.warn("-C names the directory of certificates, and is not used: mqtt:// has no TLS")
+		}
+		if address, err := netip.ParseAddr(target.Host); target.Host != "localhost" && (err != nil || !address.IsLoopback()) {
+			log.warn("mqtt:// sends everything in the clear; mqtts:// is encrypted")
+		}
 	}
 	cfg, err := c.MQTT()
 	if err != nil {

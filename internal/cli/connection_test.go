@@ -59,6 +59,46 @@ func TestWhatGoesOverTheNetworkInTheClearIsSaid(t *testing.T) {
 	}
 }
 
+// -C is a count with other programs.
+func TestDirectoryOfCertificatesThatIsNotUsedIsPointedOut(t *testing.T) {
+	for _, certDir := range []string{"", "MQTT_PUBLISHER_CERT_DIR=1", "-C 1"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := run(t, Publisher, script((*peer).obey), func(p *Process) {
+				p.Getenv = func(name string) string { // which may be there for other servers
+					if value, ok := strings.CutPrefix(certDir, name+"="); ok {
+						return value
+					}
+					return ""
+				}
+				if strings.HasPrefix(certDir, "-") {
+					p.Args = append(p.Args, strings.Fields(certDir)...)
+				}
+			}, "-m", "x")
+			r.ended(ExitDone)
+			const warning = "publisher: -C names the directory of certificates, and is not used: mqtt:// has no TLS\n"
+			if got := strings.Contains(r.stderr.String(), warning); got != (certDir == "-C 1") {
+				t.Errorf("%s: warned %t\n%s", certDir, got, r.stderr.String())
+			}
+		})
+	}
+}
+
+// -p is the port with other programs.
+func TestPrefixThatLooksLikeAPortIsPointedOut(t *testing.T) {
+	for args, want := range map[string]bool{"-p 1883": true, "-p 1883 --port 1884": false, "-p 1883 --client-id x": false, "-p 70000": false, "-p a1883": false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := run(t, Publisher, script((*peer).obey), func(p *Process) {
+				p.Args = append(strings.Fields(args), "-e", "mqtt://localhost", "-m", "x")
+			})
+			r.ended(ExitDone)
+			const warning = "publisher: -p begins the client id; --port is the port\n"
+			if got := strings.Contains(r.stderr.String(), warning); got != want {
+				t.Errorf("%s: warned %t\n%s", args, got, r.stderr.String())
+			}
+		})
+	}
+}
+
 func TestWarningsAboutTheFilesAreSaid(t *testing.T) {
 	ours, dir := certificates(t)
 	config, err := ours.ServerConfig()
@@ -201,18 +241,21 @@ func TestAWebServerIsNamed(t *testing.T) {
 
 func TestWhoHasNoCertificatesIsToldOfBrokersWithoutTLS(t *testing.T) {
 	t.Chdir(t.TempDir())
-	const hint = "; a broker without TLS is mqtt://broker.example\n"
-	for args, want := range map[string]bool{
-		"-e broker.example":                            true,
-		"-e broker.example:1883":                       true,
-		"-e broker.example --aws":                      false,
-		"-e x-ats.iot.eu-west-1.amazonaws.com":         false,
-		"-e broker.example -C certs":                   false,
-		"-e broker.example --ca ca.pem":                false,
-		"-e broker.example --cert a.pem --key key.pem": false,
+	for args, want := range map[string]string{
+		"-e broker.example":                            "mqtt://broker.example",
+		"-e broker.example:1883":                       "mqtt://broker.example:1883",
+		"-e broker.example:18830":                      "mqtt://broker.example:18830",
+		"-e broker.example --port 1884":                "mqtt://broker.example:1884",
+		"-e [2001:db8::1]":                             "mqtt://[2001:db8::1]",
+		"-e broker.example --aws":                      "",
+		"-e x-ats.iot.eu-west-1.amazonaws.com":         "",
+		"-e broker.example -C certs":                   "",
+		"-e broker.example --ca ca.pem":                "",
+		"-e broker.example --cert a.pem --key key.pem": "",
 	} {
 		r := run(t, Publisher, nil, nil, append(strings.Fields(args), "-m", "x")...)
-		if got := strings.HasSuffix(r.stderr.String(), hint); got != want || r.exit != ExitTLS {
+		_, got, _ := strings.Cut(r.stderr.String(), "; a broker without TLS is ")
+		if strings.TrimSuffix(got, "\n") != want || r.exit != ExitTLS {
 			t.Errorf("%s: exit %d, %s", args, r.exit, &r.stderr)
 		}
 	}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -166,6 +167,9 @@ func (t *Table) collect(args []string) (map[string][]string, error) {
 			operands = append(operands, args...)
 			args = nil
 		case len(arg) < 2 || arg[0] != '-':
+			if before == "-h" && operands == nil && t.find("endpoint", false) != nil { // as with mosquitto_pub
+				return nil, errors.New("-h is help, and --endpoint (-e) names the server: -e mqtt://HOST without TLS, -e HOST with it")
+			}
 			if o := t.find(strings.TrimPrefix(before, "--"), false); o != nil && o.Optional != "" && operands == nil {
 				hint = "a value is attached: " + before + "=" + o.Choices[max(0, slices.Index(o.Choices, arg))]
 			}
@@ -241,7 +245,7 @@ func (t *Table) unknown(arg, name string) error {
 	best := 3
 	for _, o := range t.options() {
 		if len(name) == 1 && strings.EqualFold(name, o.Letter) {
-			return fmt.Errorf("%w; did you mean -%s?", err, o.Letter)
+			return fmt.Errorf("%w; did you mean %s?", err, o.spelling())
 		}
 		if d := distance(name, o.Name); d < best && 2*d <= len(name) {
 			best = d

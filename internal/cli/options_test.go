@@ -128,12 +128,14 @@ func TestOptionMistakesAreOneLineAndExitCode2(t *testing.T) {
 		{"", "--coun=3", "no such option: --coun; did you mean --count?"},
 		{"", "-coun|3", "no such option: -coun; did you mean --count?"},
 		{"", "--enpdoint=x", "no such option: --enpdoint; did you mean --endpoint?"},
+		{"", "-h|localhost", "-h is help, and --endpoint (-e) names the server: -e mqtt://HOST without TLS, -e HOST with it"},
+		{"", "-h|localhost|-p|1883|-d", "-h is help, and --endpoint (-e) names the server: -e mqtt://HOST without TLS, -e HOST with it"},
 		{"", "--halp", "no such option: --halp; did you mean --help?"},
 		{"", "--frobnicate", "no such option: --frobnicate"},
 		{"", "--no", "no such option: --no"},
 		{"", "-x", "no such option: -x"},
-		{"", "-N", "no such option: -N; did you mean -n?"},
-		{"", "--n|5", "no such option: --n; did you mean -n?"},
+		{"", "-N", "no such option: -N; did you mean -n/--count?"},
+		{"", "--n|5", "no such option: --n; did you mean -n/--count?"},
 		{"", "-=", "no such option: -"},
 		{"", "---count", "no such option: ---count; did you mean --count?"},
 		{"", "-é", `no such option: -é`},
@@ -239,7 +241,7 @@ func TestGivenTellsWhereAValueCameFrom(t *testing.T) {
 
 func TestHelpAndVersionGoToStdoutWithExitCode0(t *testing.T) {
 	bad := map[string]string{"MQTT_PUBLISHER_COUNT": "abc"} // help is for those who made a mistake
-	for _, line := range []string{"--help", "-h", "-help", "-rh", "-n x --help", "--help extra"} {
+	for _, line := range []string{"--help", "-h", "-help", "-rh", "-n x --help", "--help extra", "extra -h", "-h -h", "-h -t x"} {
 		args := strings.Fields(line)
 		_, code, done, stdout, stderr := parse(bad, args...)
 		if !done || code != ExitDone || stderr != "" || !strings.HasPrefix(stdout, "publisher - send messages\n\nUsage:\n") {

@@ -224,3 +224,17 @@ func TestStatusLineIsASCII(t *testing.T) {
 		}
 	}
 }
+
+// What is typed stands behind the status line. A ^C that began a new line would stay there.
+func TestStatusLineLeavesRoomForControlC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out buffer
+		s := newStatusLine(&out, 40, func() string { return strings.Repeat("x", 100) })
+		time.Sleep(time.Second)
+		shown := screen(out.String())
+		if line := shown[len(shown)-1] + "^C"; len(line) != 39 {
+			t.Errorf("%q has %d columns, want 39 of 40", line, len(line))
+		}
+		s.end()
+	})
+}

@@ -86,7 +86,7 @@ func (s *statusLine) run() {
 		if line = s.text(); ended {
 			line = ""
 		}
-		if line = line[:min(len(line), max(0, s.width()-1))]; line != before || above != nil {
+		if line = line[:min(len(line), max(0, s.width()-1-len("^C")))]; line != before || above != nil {
 			s.write(above, line)
 		}
 	}

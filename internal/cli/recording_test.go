@@ -149,3 +149,10 @@ func TestPageOfAConnectionThatFailed(t *testing.T) {
 		})
 	}
 }
+
+func TestFileForTheSecretsOfTLSThatCannotBeOpened(t *testing.T) {
+	_, dir := certificates(t)
+	file := filepath.Join(t.TempDir(), "missing", "keys")
+	r := run(t, Publisher, refused, nil, "-m", "x", "-e", "localhost", "-C", dir, "--keylog", file)
+	r.ended(ExitLocal, "publisher: --keylog: open "+file+": no such file or directory")
+}

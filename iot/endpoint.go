@@ -36,7 +36,7 @@ func readEndpoint(s string) (e Endpoint, portGiven bool, err error) {
 	}
 	e = Endpoint{Port: portTLS, TLS: true}
 	if i := strings.LastIndexByte(s, '@'); i >= 0 {
-		return Endpoint{}, false, invalid("endpoint %.80q: user name and password do not belong here, want host or host:port", "..."+s[i:])
+		return Endpoint{}, false, invalid("endpoint %.80q: user name and password do not belong here, but to --username and --password-file; want host or host:port", "..."+s[i:])
 	}
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found {

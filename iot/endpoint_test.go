@@ -58,7 +58,7 @@ func TestParseEndpointSaysWhatIsWrong(t *testing.T) {
 		{"mqtts://" + host + "/", `"/" behind the host, want host or host:port; try "mqtts://` + host + `"`},
 		{"mqtt://broker:1884/path", `"/path" behind the host, want host or host:port; try "mqtt://broker:1884"`}, // not "broker", which is with TLS
 		{host + "?a=b", "behind the host"},
-		{"user:password@" + host, "user name and password do not belong here"},
+		{"user:password@" + host, "user name and password do not belong here, but to --username and --password-file; want"},
 		{"ssl://user:password@" + host, `endpoint "...@` + host + `": user name and password do not belong here`},
 		{"mqtt://user@broker", "user name and password do not belong here"},
 		{" " + host, `' ' in it`},

@@ -252,7 +252,7 @@ type watch struct {
 	patient  bool                  // the first one need not work
 	lost     atomic.Pointer[error] // why the last one ended; for everybody
 
-	explained string // the failure that was explained last
+	explained string // the last line of what was explained last
 }
 
 // attach makes w part of cfg. The first connection has to work, unless w is patient: what goes wrong before a CONNACK
@@ -327,7 +327,7 @@ func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 func (w *watch) worthExplaining(err error, d *iot.Diagnosis) bool {
 	var lost *mqtt.LostError
 	was := w.explained
-	w.explained = d.Lines[0]
+	w.explained = d.Lines[len(d.Lines)-1] // the first line may have the time in it
 	switch {
 	case d.Kind != iot.KindLost || !errors.As(err, &lost):
 		return was != w.explained

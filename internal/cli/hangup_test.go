@@ -185,7 +185,8 @@ func TestSubscriberWhoseCertificateExpiresGoesOnTryingForAnotherOne(t *testing.T
 				return
 			}
 			time.Sleep(10 * time.Hour)
-			if err := program.stderr.String(); !strings.Contains(err, "subscriber: "+cert+": expired on 2000-01-01 01:00:00 UTC, and the clock says ") {
+			if err := program.stderr.String(); !strings.Contains(err, "subscriber: "+cert+": expired on 2000-01-01 01:00:00 UTC, and the clock says ") ||
+				strings.Count(err, "  make a new certificate, or set the clock if it is wrong\n") != 1 {
 				t.Error(err)
 			}
 			r.issue("second")

@@ -1,10 +1,17 @@
 package cli
 
 import (
+	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"iotwire/mqtt/packet"
 )
 
 func TestWhatIsATerminal(t *testing.T) {
@@ -55,5 +62,43 @@ func TestWidth(t *testing.T) {
 	}
 	if f, err := os.Open(os.DevNull); err != nil || columns(f) != 0 {
 		t.Errorf("the null device is %d columns wide, %v", columns(f), err)
+	}
+}
+
+// parting is a connection on which DISCONNECT takes its time to leave.
+type parting struct{ net.Conn }
+
+func (c parting) Write(b []byte) (int, error) {
+	if b[0] == 0xe0 {
+		time.Sleep(100 * time.Millisecond)
+	}
+	return c.Conn.Write(b)
+}
+
+// Ctrl-C goes to all programs of a pipe. The one that reads may be gone before the signal comes to the one that writes,
+// for which it is the first one yet.
+func TestFirstSignalAfterTheReaderOfAPipeHasGoneLeavesTimeForDISCONNECT(t *testing.T) {
+	for _, program := range []struct {
+		main func(*Process) ExitCode
+		args []string
+	}{
+		{Publisher, []string{"-n", "0", "-m", "x", "--json"}},
+		{Subscriber, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, got := observed(t)
+			r := start(t, program.main, func(ctx context.Context, _, _ string) (net.Conn, error) {
+				conn, err := b.Dial(ctx)
+				return parting{conn}, err
+			}, func(p *Process) { p.Stdout = failing{syscall.EPIPE} }, program.args...)
+			synctest.Wait()
+			b.Publish("test/commands", []byte("x"), packet.QoS1, false)
+			time.Sleep(50 * time.Millisecond)
+			r.signals <- os.Interrupt
+			r.ended(ExitDone)
+			if n := got.count(packet.DISCONNECT); n != 1 {
+				t.Errorf("%d DISCONNECTs, %s", n, r.stderr.String())
+			}
+		})
 	}
 }

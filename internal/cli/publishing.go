@@ -152,10 +152,12 @@ func (r *publishing) run(messages source) ExitCode {
 	}
 	took := time.Since(began)
 	cancel() // nothing is pending: DISCONNECT
-	select {
-	case <-over:
-	case <-r.process.Signals:
+
+	patience := 2 // A first Ctrl-C may have ended the reader of a pipe before it came here.
+	if r.signalled {
+		patience = 1
 	}
+	r.leave(over, patience)
 	return r.report(took)
 }
 
@@ -176,11 +178,19 @@ func (r *publishing) connect(ctx context.Context, cancel context.CancelFunc, ove
 	case s := <-r.process.Signals:
 		r.log.warn("interrupted before there was a connection; nothing was sent")
 		cancel()
+		r.leave(over, 1)
+		return signalCode(s), false
+	}
+}
+
+// leave waits for the end of the client, and no longer than until this many signals have come.
+func (r *publishing) leave(over <-chan error, signals int) {
+	for ; signals > 0; signals-- {
 		select {
 		case <-over:
+			return
 		case <-r.process.Signals:
 		}
-		return signalCode(s), false
 	}
 }
 

@@ -34,15 +34,16 @@ type subscribing struct {
 	dropped  int          // messages that found no room; for Run's goroutine
 
 	// For run's goroutine.
-	present  chan struct{}   // closed when the first connection found the session
-	awaited  map[string]bool // filters that the server has to answer on this connection
-	refused  []string        // filters that it has refused
-	began    time.Time       // when all filters were subscribed for the first time
-	connects int
-	away     bool        // the connection is lost, and not restored
-	lost     int         // messages that found no room
-	silence  *time.Timer // fires when the answer to SUBSCRIBE is overdue
-	wait     *time.Timer // fires at the end of -W
+	present   chan struct{}   // closed when the first connection found the session
+	awaited   map[string]bool // filters that the server has to answer on this connection
+	refused   []string        // filters that it has refused
+	began     time.Time       // when all filters were subscribed for the first time
+	connects  int
+	away      bool        // the connection is lost, and not restored
+	lost      int         // messages that found no room
+	signalled bool        // a signal came
+	silence   *time.Timer // fires when the answer to SUBSCRIBE is overdue
+	wait      *time.Timer // fires at the end of -W
 }
 
 // event is something that run has to know.
@@ -217,6 +218,7 @@ func (r *subscribing) serve(over chan error) *failure {
 			}
 			return &failure{code: ExitDone}
 		case <-r.process.Signals:
+			r.signalled = true
 			r.log.warn("stopping (again to leave at once)")
 			return &failure{code: ExitDone}
 		}
@@ -332,7 +334,7 @@ func isFile(out io.Writer) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// leave waits for the end of print, and then, after disconnect, for that of Run. A signal ends the wait.
+// leave waits for the end of print, and then, after disconnect, for that of Run. The second signal ends the wait.
 func (r *subscribing) leave(over <-chan error, printed <-chan struct{}, disconnect func()) (code ExitCode, left bool) {
 	patience := time.NewTimer(farewellTime - time.Second) // and a second for DISCONNECT
 	defer patience.Stop()
@@ -354,7 +356,10 @@ func (r *subscribing) leave(over <-chan error, printed <-chan struct{}, disconne
 			patient = false
 			patience.Reset(time.Second)
 		case s := <-r.process.Signals:
-			return signalCode(s), true
+			if r.signalled {
+				return signalCode(s), true
+			}
+			r.signalled = true // by a Ctrl-C, say, that has ended the reader of a pipe before it came here
 		}
 	}
 	return 0, false

@@ -166,7 +166,7 @@ func (c *Credentials) warn(leaf *x509.Certificate, key *pemFile, now time.Time) 
 		warn(c.KeyFile, "other users may read this private key (mode %04o); chmod 600 it", key.mode.Perm())
 	}
 	if left := c.NotAfter.Sub(now); left < 30*24*time.Hour {
-		warn(c.CertificateFile, "expires on %s, in %s", clock(c.NotAfter), daysOrHours(left))
+		warn(c.CertificateFile, "expires on %s, in %s", clock(c.NotAfter), timeLeft(left))
 	}
 	if c.ed25519 {
 		warn(c.KeyFile, "AWS IoT Core does not take Ed25519 keys, but RSA and ECDSA")
@@ -177,11 +177,14 @@ func (c *Credentials) warn(leaf *x509.Certificate, key *pemFile, now time.Time) 
 	}
 }
 
-// daysOrHours writes a time that is long for people: 2 days, 1 day, 23 hours.
-func daysOrHours(d time.Duration) string {
-	n, unit := int(d.Hours()/24), "day"
+// timeLeft writes a time for people: 2 days, 1 day, 23 hours, 59 minutes.
+func timeLeft(d time.Duration) string {
+	n, unit := int(d/(24*time.Hour)), "day"
 	if n == 0 {
-		n, unit = int(d.Hours()), "hour"
+		n, unit = int(d/time.Hour), "hour"
+	}
+	if n == 0 {
+		n, unit = int(d/time.Minute), "minute"
 	}
 	if n == 1 {
 		return "1 " + unit

@@ -220,6 +220,7 @@ func TestCredentialsWarn(t *testing.T) {
 	good := issue(ca, ecdsaKey(), nil)
 	soon := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(7*24*time.Hour + time.Hour) })
 	tomorrow := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(25 * time.Hour) })
+	now := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Hour - time.Second) })
 	today := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(5*time.Hour + time.Minute) })
 	server := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
 	free := issue(ca, ecdsaKey(), func(c *x509.Certificate) { c.ExtKeyUsage = nil })
@@ -238,6 +239,7 @@ func TestCredentialsWarn(t *testing.T) {
 		{"expires soon", soon, 0o600, "in 7 days"},
 		{"expires tomorrow", tomorrow, 0o600, "in 1 day"},
 		{"expires today", today, 0o600, "in 5 hours"},
+		{"expires at once", now, 0o600, "in 59 minutes"},
 		{"for servers", server, 0o600, "not made for clients"},
 		{"Ed25519", curved, 0o600, "AWS IoT Core does not take Ed25519"},
 	} {

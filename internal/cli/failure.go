@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"iotwire/iot"
@@ -28,7 +29,9 @@ func failureOf(d *iot.Diagnosis, err error) *failure {
 		return &failure{signalCode(stopped.signal), []string{err.Error()}}
 	}
 	if errors.Is(err, mqtt.ErrStore) {
-		return &failure{ExitLocal, []string{oneLine(err.Error()), "is the disk of --store full? what is in the store stays there"}}
+		text := err.Error()
+		text = text[max(0, strings.Index(text, mqtt.ErrStore.Error())):] // and not what that did to a message
+		return &failure{ExitLocal, []string{oneLine(text), "is the disk of --store full? what is in the store stays there"}}
 	}
 	f := &failure{code: ExitLocal, lines: d.Lines}
 	switch d.Kind {

@@ -450,8 +450,9 @@ func (r *publishing) report(took time.Duration) ExitCode {
 		r.log.conclude("%s, then standard output was closed", t.summary(took))
 		return ExitDone
 	case r.failed == nil && r.undone != nil && !errors.Is(r.undone, mqtt.ErrSessionLost): // QoS 0: there is only one attempt
-		r.failed = diagnose(r.undone, r.server)
-		r.failed.code = ExitUnanswered
+		if r.failed = diagnose(r.undone, r.server); !errors.Is(r.undone, mqtt.ErrStore) {
+			r.failed.code = ExitUnanswered
+		}
 	case r.failed == nil:
 		r.failed = &failure{ExitUnanswered, []string{
 			"the server has forgotten the session, and to send a QoS 2 message again could deliver it twice"}}

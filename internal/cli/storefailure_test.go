@@ -2,12 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
+	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
 )
 
@@ -52,6 +55,23 @@ func TestExitCode1WhenTheDiskOfTheStoreIsFull(t *testing.T) {
 			}
 		})
 	})
+}
+
+// The messages end with the client. Whichever is heard of first, it is the store that failed.
+func TestExitCode1WhenTheMessagesSayThatTheStoreFailed(t *testing.T) {
+	var stderr bytes.Buffer
+	cause := fmt.Errorf("%w: %w", mqtt.ErrStore, syscall.ENOSPC)
+	r := &publishing{
+		o:      &publisherOptions{},
+		log:    &console{program: "publisher", out: &stderr},
+		tally:  tally{total: 1, kept: 1},
+		undone: fmt.Errorf("%w: %w: %w", mqtt.ErrStored, mqtt.ErrClosed, cause),
+	}
+	const want = "publisher: 0 of 1 sent, 1 kept for a later run: the session store failed: no space left on device\n" +
+		"  is the disk of --store full? what is in the store stays there\n"
+	if code := r.report(0); code != ExitLocal || stderr.String() != want {
+		t.Errorf("exit code %d, and it said\n%swant exit code %d and\n%s", code, &stderr, ExitLocal, want)
+	}
 }
 
 // What the store has no room for is said to be not sent, once, and what is in it stays.

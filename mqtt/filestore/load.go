@@ -57,7 +57,7 @@ func (s *Store) load(clientID string) error {
 		}
 	}
 	if torn || end < size {
-		s.warn(fmt.Errorf("%w: the last write to %s is not whole, its rest was cut off: the power failed or the process died before it was done",
+		s.warn(fmt.Errorf("%w: the last write to %s is not whole, its rest was cut off: the power failed, the disk was full or the process died",
 			ErrDamaged, s.path(logName)))
 	}
 	return nil

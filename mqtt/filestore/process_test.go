@@ -249,7 +249,11 @@ func TestAFileThatMayNotGrow(t *testing.T) {
 		t.Fatalf("%d records and %d failed calls", last+1, failed)
 	}
 	warned := 0
-	s := opened(t, disk{}, dir, Options{Warn: func(error) { warned++ }})
+	s := opened(t, disk{}, dir, Options{Warn: func(err error) {
+		if warned++; !strings.Contains(err.Error(), "the disk was full") {
+			t.Errorf("it warns of %v, which does not say what happened", err)
+		}
+	}})
 	records, broken := collect(s)
 	for n := range last + 1 {
 		if got, there := records[key(n)]; !there || got != content(n) {

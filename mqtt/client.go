@@ -17,7 +17,8 @@ import (
 )
 
 // Client is one MQTT client: a session and the connections that serve it. Its methods can be called from any goroutine,
-// before, during and after Run. A Client has Run's goroutine, which reads, and one more, which writes.
+// before, during and after Run. A Client has Run's goroutine, which reads, and one more at most: one that connects, later
+// one that writes, and none while nothing moves. (A Store has one as long as something is to be stored.)
 type Client struct {
 	cfg   Config
 	epoch time.Time // all times are durations since then: wall clocks jump
@@ -46,9 +47,9 @@ type Client struct {
 	broken     error   // why the store cannot be used any more
 	short      int     // see LostError.Short
 
-	cancel       context.CancelFunc // ends Run's own context
-	shutdown     chan struct{}      // closed by Shutdown when all is drained
-	shutdownOnce sync.Once
+	interrupt func() // ends what Run waits for: an attempt, a connection, a pause
+	ending    bool   // Run is to end, for another reason than its context
+	drained   bool   // which is Shutdown
 }
 
 // New checks cfg and returns a client that does nothing until Run. Its error matches [packet.ErrInvalid].
@@ -57,12 +58,11 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg:      cfg,
-		epoch:    time.Now(),
-		seed:     maphash.MakeSeed(),
-		session:  newSession(&cfg),
-		routing:  routing{routes: map[string]*route{}, limit: cfg.Inbox, roomy: make(chan struct{}, 1)},
-		shutdown: make(chan struct{}),
+		cfg:     cfg,
+		epoch:   time.Now(),
+		seed:    maphash.MakeSeed(),
+		session: newSession(&cfg),
+		routing: routing{routes: map[string]*route{}, limit: cfg.Inbox},
 	}
 	// Whatever CONNECT may not have is found now, and not at the first attempt.
 	if _, err := c.appendConnect(nil, "", nil); err != nil {
@@ -108,73 +108,99 @@ func (c *Client) now() time.Duration { return time.Since(c.epoch) }
 // [ErrClosed]. A message whose loop body runs at that moment is not acknowledged, and comes again: end the loops first,
 // or call Shutdown, which waits for them.
 func (c *Client) Run(ctx context.Context) error {
+	if err := c.begin(); err != nil {
+		return err
+	}
+	defer c.leave()
+	// Run spends its time inside read, and its stack is a third of what an idle client takes: all else is in functions
+	// that have returned by then, so that 2 KiB are enough, and 4 once a message has come.
+	for attempt := 1; ; attempt++ {
+		l, err := c.attach(ctx, attempt)
+		if err == nil {
+			err = c.read(l)
+			if err = c.detach(l, err); l.lasted >= c.cfg.Backoff.Stable {
+				attempt = 0
+			}
+		}
+		if over, err := c.pause(ctx, attempt, err); over {
+			return c.end(err)
+		}
+	}
+}
+
+// begin is the beginning of everything.
+func (c *Client) begin() error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.running || c.over != nil {
-		c.mu.Unlock()
 		return ErrClosed
 	}
 	c.running = true
-	ctx, c.cancel = context.WithCancel(ctx)
-	c.mu.Unlock()
-	defer c.cancel()
+	return nil
+}
 
-	err := c.run(ctx)
+// leave ends the connection if a function of the program has panicked in Run.
+func (c *Client) leave() {
 	c.mu.Lock()
-	if c.broken != nil {
-		err = c.broken
-	}
-	c.mu.Unlock()
-	c.end(err)
-	return err
-}
-
-func (c *Client) run(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		if f := c.cfg.Trace.Connecting; f != nil {
-			f(attempt)
-		}
-		l, present, err := c.connect(ctx)
-		up := time.Duration(0)
-		if err == nil { // not called by connect, whose stack is not needed as long as the connection lasts
-			began := c.now()
-			err = c.serve(ctx, l, present)
-			up = c.now() - began
-		}
-		if ctx.Err() != nil {
-			return c.stopped(ctx)
-		}
-		if up >= c.cfg.Backoff.Stable {
-			attempt = 0
-		}
-		retry := c.cfg.Retry(err)
-		wait := time.Duration(0)
-		if retry {
-			wait = c.cfg.Backoff.wait(max(attempt, 1))
-		}
-		if f := c.cfg.Trace.Disconnected; f != nil {
-			f(err, retry, wait)
-		}
-		if !retry {
-			return err
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return c.stopped(ctx)
-		}
+	defer c.mu.Unlock()
+	if c.over == nil {
+		c.stop()
 	}
 }
 
-// stopped returns what Run returns when it was asked to end.
-func (c *Client) stopped(ctx context.Context) error {
-	select {
-	case <-c.shutdown:
-		return nil
-	default:
-		return ctx.Err()
+// stop ends Run as the end of its context does. A context of Run's own, which would do that too, takes half a KiB. The
+// lock is held.
+func (c *Client) stop() {
+	c.ending = true
+	if c.interrupt != nil {
+		go c.interrupt()
+		c.interrupt = nil
 	}
+}
+
+// whenStopped says what stop is to call from now on.
+func (c *Client) whenStopped(interrupt func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupt = interrupt
+	if c.ending {
+		c.stop()
+	}
+}
+
+// pause waits until the next attempt is due, after one that ended with err. It reports whether there is none, and what
+// Run then returns.
+func (c *Client) pause(ctx context.Context, attempt int, err error) (over bool, _ error) {
+	if over, err := c.stopped(ctx); over {
+		return true, err
+	}
+	retry := c.cfg.Retry(err)
+	wait := time.Duration(0)
+	if retry {
+		wait = c.cfg.Backoff.wait(max(attempt, 1))
+	}
+	if f := c.cfg.Trace.Disconnected; f != nil {
+		f(err, retry, wait)
+	}
+	if !retry {
+		return true, err
+	}
+	pausing, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	c.whenStopped(cancel)
+	<-pausing.Done()
+	return c.stopped(ctx)
+}
+
+// stopped reports whether Run was asked to end, and what it then returns.
+func (c *Client) stopped(ctx context.Context) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.drained {
+		return true, nil
+	}
+	err := ctx.Err()
+	return c.ending || err != nil, err
 }
 
 // wait draws the pause after the n-th attempt in a row.
@@ -186,104 +212,15 @@ func (b *Backoff) wait(n int) time.Duration {
 	return max(b.Floor, rand.N(min(top, math.MaxInt64-1)+1))
 }
 
-// connect makes one attempt, up to CONNACK, and returns the connection and session present.
-func (c *Client) connect(ctx context.Context) (*link, bool, error) {
-	dialing, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // one bound for all, from Dial to CONNACK
-	defer cancel()
-	conn, err := c.cfg.Dial(dialing)
+// attach makes one attempt to connect. When it returns, the connection is the client's, and is to be read.
+func (c *Client) attach(ctx context.Context, attempt int) (*link, error) {
+	if f := c.cfg.Trace.Connecting; f != nil {
+		f(attempt)
+	}
+	l, present, err := c.dial(ctx)
 	if err != nil {
-		if dialing.Err() != nil && ctx.Err() == nil {
-			err = fmt.Errorf("%w: not connected within %v: %w", ErrTimeout, c.cfg.Timeout, err)
-		}
-		return nil, false, err
+		return nil, err
 	}
-	l := newLink(c, conn)
-	stop := context.AfterFunc(dialing, func() { l.fail(dialing.Err()) })
-	present, err := c.handshake(dialing, l)
-	if !stop() && err == nil { // CONNACK and the end of ctx in the same instant: it is the end
-		err = dialing.Err()
-	}
-	expired := dialing.Err() != nil && ctx.Err() == nil
-	if err != nil {
-		l.close()
-		c.mu.Lock()
-		c.tally(l)
-		c.mu.Unlock()
-		if expired {
-			err = fmt.Errorf("%w: %w within %v", ErrTimeout, ErrNoConnack, c.cfg.Timeout)
-		}
-		return nil, false, err
-	}
-	return l, present, nil
-}
-
-// handshake sends CONNECT and waits for CONNACK. Nothing else is sent before it.
-func (c *Client) handshake(ctx context.Context, l *link) (present bool, err error) {
-	var user string
-	var password []byte
-	if c.cfg.Credentials != nil {
-		if user, password, err = c.cfg.Credentials(ctx); err != nil {
-			return false, err
-		}
-	}
-	b, err := c.appendConnect(nil, user, password) // [MQTT-3.1.0-1] first, [MQTT-3.1.0-2] and once
-	if err != nil {
-		return false, err
-	}
-	c.mu.Lock()
-	c.session.connecting()
-	c.mu.Unlock()
-	if err := c.flushStore(); err != nil { // a server that gets CONNECT may begin a session that nobody would know of
-		return false, err
-	}
-	if _, err := l.conn.Write(b); err != nil {
-		return false, hungUp(err)
-	}
-	l.count(len(b))
-	h, body, err := l.reader.Next()
-	if err != nil {
-		return false, hungUp(err)
-	}
-	if h.Type != packet.CONNACK {
-		return false, &protocolError{violation(h.Type, "MQTT-3.2.0-1", "the first packet from the server is not CONNACK")}
-	}
-	ack, err := packet.ParseConnack(body)
-	if err != nil {
-		return false, &protocolError{err}
-	}
-	if ack.Code != packet.Accepted {
-		c.mu.Lock()
-		c.session.asked = false // no session was begun
-		c.mu.Unlock()
-		return false, &ConnectError{ack.Code}
-	}
-	if ack.SessionPresent && c.cfg.CleanSession {
-		return false, &protocolError{violation(packet.CONNACK, "MQTT-3.2.2-1", "session present is 1 after a CONNECT with clean session")}
-	}
-	return ack.SessionPresent, nil
-}
-
-// appendConnect appends the CONNECT of this client.
-func (c *Client) appendConnect(b []byte, user string, password []byte) ([]byte, error) {
-	p := packet.Connect{
-		ClientID:     []byte(c.cfg.ClientID),
-		CleanSession: c.cfg.CleanSession,
-		HasUserName:  user != "" || password != nil,
-		UserName:     []byte(user),
-		HasPassword:  password != nil,
-		Password:     password,
-	}
-	if c.cfg.KeepAlive > 0 {
-		p.KeepAlive = uint16(c.cfg.KeepAlive / time.Second)
-	}
-	if w := c.cfg.Will; w != nil {
-		p.Will, p.WillTopic, p.WillMessage, p.WillQoS, p.WillRetain = true, []byte(w.Topic), w.Payload, w.QoS, w.Retain
-	}
-	return packet.AppendConnect(b, &p)
-}
-
-// serve reads a connection that was accepted, until it ends, and returns why.
-func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 	if f := c.cfg.Trace.Connected; f != nil {
 		f(present)
 	}
@@ -297,19 +234,24 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 		c.session.lastID = uint16(rand.Uint32())
 	}
 	c.session.connected(present)
+	l.start()
 	c.settle()
 	c.mu.Unlock()
+	stop := l.stop
+	c.whenStopped(stop)
+	l.unwatch = context.AfterFunc(ctx, stop)
+	return l, nil
+}
 
-	l.start()
-	stop := context.AfterFunc(ctx, l.stop)
-	began := c.now()
-	err := c.read(l)
-	stop()
+// detach ends a connection on which reading has ended with err, and returns why it ended: nil if ctx did.
+func (c *Client) detach(l *link, err error) error {
+	l.unwatch()
 	err = l.end(err)
 
 	c.mu.Lock()
+	l.lasted = c.now() - l.began
 	if err != nil {
-		err = c.lost(l, err, c.now()-began)
+		err = c.lost(l, err, l.lasted)
 	}
 	c.link = nil
 	c.tally(l)
@@ -318,7 +260,7 @@ func (c *Client) serve(ctx context.Context, l *link, present bool) error {
 		cause = ErrClosed
 	}
 	v := unclear
-	if c.now()-began >= c.cfg.Backoff.Stable {
+	if l.lasted >= c.cfg.Backoff.Stable {
 		v = cleared
 	} else if err != nil && closedByPeer(l.cause) {
 		v = guilty
@@ -394,7 +336,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		}
 	}
 	c.mu.Lock()
-	over, cancel := c.over, c.cancel
+	over := c.over
 	if lost := c.session.open() + int(c.stats.Failed-failed); err != nil || lost > 0 {
 		if err == nil {
 			err = ErrUnconfirmed
@@ -404,12 +346,14 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		}
 		err = fmt.Errorf("%d messages not delivered, %d received ones not acknowledged: %w", lost, c.stats.Held+int(c.bodies.Load()), err)
 	}
+	if over == nil {
+		c.drained = true
+		c.stop()
+	}
 	c.mu.Unlock()
-	if over != nil || cancel == nil { // without cancel another Shutdown, before any Run, is ending the client
+	if over != nil {
 		return err
 	}
-	c.shutdownOnce.Do(func() { close(c.shutdown) })
-	cancel()
 	patience, stop := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Timeout)
 	defer stop()
 	c.await(patience, func() (bool, error) { return c.over != nil, nil })
@@ -446,10 +390,13 @@ func (c *Client) Stats() Stats {
 	return s
 }
 
-// end is the end of everything: Run returns err.
-func (c *Client) end(err error) {
+// end is the end of everything: it returns what Run returns.
+func (c *Client) end(err error) error {
 	c.mu.Lock()
 	c.closing = true
+	if c.broken != nil {
+		err = c.broken
+	}
 	c.mu.Unlock()
 	c.flushStore() // what was acknowledged must not come back
 
@@ -470,6 +417,7 @@ func (c *Client) end(err error) {
 	if c.cfg.Store != nil {
 		c.cfg.Store.Close()
 	}
+	return err
 }
 
 // settle passes on what the session has done: it ends deliveries, and wakes whoever waits. The lock is held.
@@ -530,30 +478,12 @@ func (c *Client) rest() {
 	}
 }
 
-// hungUp is the error of a connection that ended before CONNACK.
-func hungUp(err error) error {
-	switch {
-	case errors.Is(err, packet.ErrTooLarge), errors.Is(err, packet.ErrMalformed):
-		return &protocolError{err}
-	case closedByPeer(err):
-		return &hungUpError{err}
-	}
-	return err // an alert of TLS, for example: its text says more
-}
-
 // closedByPeer reports whether err is how a connection shows that the other side closed it.
 func closedByPeer(err error) bool {
 	var op *net.OpError
 	return err == io.EOF || err == io.ErrUnexpectedEOF || errors.Is(err, io.ErrClosedPipe) ||
 		errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout()
 }
-
-type hungUpError struct{ cause error }
-
-func (e *hungUpError) Error() string {
-	return ErrHungUp.Error() + " [MQTT-3.2.2-6]: " + e.cause.Error()
-}
-func (e *hungUpError) Unwrap() []error { return []error{ErrHungUp, e.cause} }
 
 type protocolError struct{ cause error }
 

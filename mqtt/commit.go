@@ -78,9 +78,7 @@ func (c *Client) commit() {
 			c.acceptStored(f, &deliveryError{ErrNotSent, c.broken})
 		}
 		c.accepting = nil
-		if c.cancel != nil {
-			c.cancel() // Run ends with it
-		}
+		c.stop() // Run ends with it
 	}
 	c.committing = false
 	c.settle()

@@ -18,7 +18,7 @@ type routing struct {
 	last   *route            // the one that was found last: a message often has the topic of the one before
 	bytes  int               // in all inboxes, and in the hands of message loops
 	limit  int
-	roomy  chan struct{} // capacity 1: a reader that pauses may go on
+	roomy  chan struct{} // capacity 1: a reader that pauses may go on; made when one does
 }
 
 // route is where the messages of one topic go. It also keeps the topic as a string, so that a message costs none.

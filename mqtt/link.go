@@ -15,11 +15,13 @@ const (
 	farewell   = 200 * time.Millisecond // how long the end of Run waits for DISCONNECT to leave and the server to close
 	writeChunk = 64 << 10               // the most bytes that one write time-out is for: TLS cannot go on after one
 	maxDebt    = 1 << 20                // bytes of answers that a server may leave unread before it counts as broken
+	linger     = 10 * time.Millisecond  // how long the writer waits for more before it ends: long enough not to start it for each message of many
 )
 
 // link is one network connection: its reader, its writer goroutine and its clock. All writes after CONNECT are the
 // writer's: it takes what the session has gathered since the last write, and writes it in one call. No lock is held
-// across a write, so that nobody ever waits for the network who did not ask to.
+// across a write, so that nobody ever waits for the network who did not ask to. A connection on which nothing moves has
+// no writer, whose stack would be half of what such a client takes: flush starts one, or the clock when PINGREQ is due.
 type link struct {
 	c      *Client
 	conn   net.Conn
@@ -33,29 +35,29 @@ type link struct {
 	lastRead atomic.Int64  // when a byte came last, since Client.epoch
 	begun    atomic.Int64  // when the packet that is on its way began to come; 0: none is
 
-	wakeup  chan struct{} // capacity 1: there is something to write
-	done    chan struct{} // closed when the connection has ended
-	stopped chan struct{} // closed when it is to end with DISCONNECT
-	written chan struct{} // closed when the writer has ended
+	wakeup  chan struct{}  // capacity 1: there is something for the writer to do
+	writer  sync.WaitGroup // the writer, if there is one
+	stopped atomic.Bool    // it is to end with DISCONNECT
 
-	once, stopOnce sync.Once
-	cause          error // set before done is closed
+	began, lasted time.Duration // since Client.epoch, and until it had ended
+	unwatch       func() bool   // ends the wait for the end of Run's context
 
 	// The lock of the Client guards what follows.
+	ended  bool          // the connection has ended, for
+	cause  error         // this
 	idle   bool          // the writer waits for wakeup
+	asleep bool          // there is no writer: flush starts one
+	clock  *time.Timer   // calls flush when the writer has something to do, if it is asleep until then
 	paused bool          // we do not read: the inbox is full, or Config.Large is at work
 	ping   time.Duration // when the PINGREQ that has no answer yet was sent; 0: none
 }
 
 func newLink(c *Client, conn net.Conn) *link {
 	l := &link{
-		c:       c,
-		conn:    conn,
-		chunk:   writeChunk,
-		wakeup:  make(chan struct{}, 1),
-		done:    make(chan struct{}),
-		stopped: make(chan struct{}),
-		written: make(chan struct{}),
+		c:      c,
+		conn:   conn,
+		chunk:  writeChunk,
+		wakeup: make(chan struct{}, 1),
 	}
 	if _, ok := conn.(*net.TCPConn); ok {
 		l.chunk = math.MaxInt // it says how far it came
@@ -92,11 +94,22 @@ func (l *link) count(n int) { l.out.Add(uint64(n)) }
 
 // fail ends the connection, for the first cause that is given.
 func (l *link) fail(cause error) {
-	l.once.Do(func() {
-		l.cause = cause
-		close(l.done)
+	l.c.mu.Lock()
+	first := !l.ended
+	if first {
+		l.ended, l.cause, l.asleep = true, cause, false
+		l.wake()
+	}
+	l.c.mu.Unlock()
+	if first {
 		l.close()
-	})
+	}
+}
+
+// wake has the writer, and a reader that pauses, see that the connection has ended or is to. The client's lock is held.
+func (l *link) wake() {
+	l.flush()
+	l.c.routing.mayGoOn()
 }
 
 // close closes the connection without waiting for the other side.
@@ -107,56 +120,67 @@ func (l *link) close() {
 
 // stop ends the connection with DISCONNECT: see farewell.
 func (l *link) stop() {
-	l.stopOnce.Do(func() {
-		close(l.stopped)
-		l.conn.SetDeadline(time.Now().Add(farewell))
-	})
-}
-
-func (l *link) stopping() bool {
-	select {
-	case <-l.stopped:
-		return true
-	default:
-		return false
+	if l.stopped.Swap(true) {
+		return
 	}
+	l.conn.SetDeadline(time.Now().Add(farewell))
+	l.c.mu.Lock()
+	l.wake()
+	l.c.mu.Unlock()
 }
 
-// start starts the writer.
+func (l *link) stopping() bool { return l.stopped.Load() }
+
+// start lets the link write. The client's lock is held.
 func (l *link) start() {
-	l.lastRead.Store(int64(l.c.now()))
-	go l.write()
+	l.began = l.c.now()
+	l.lastSent = l.began
+	l.lastRead.Store(int64(l.began))
+	l.asleep = true
+	wait, _ := l.tick() // nothing is due yet
+	l.clock = time.AfterFunc(wait, func() {
+		l.c.mu.Lock()
+		l.flush()
+		l.c.mu.Unlock()
+	})
 }
 
 // end ends the connection, waits for the writer, and returns why it ended: nil if it was stopped.
 func (l *link) end(err error) error {
 	l.fail(err)
-	<-l.written
+	l.clock.Stop()
+	l.writer.Wait()
 	if l.stopping() {
 		return nil
 	}
 	return l.cause
 }
 
-// flush wakes the writer. The client's lock is held.
+// flush has the writer look what there is to do. The client's lock is held.
 func (l *link) flush() {
-	if l.idle {
+	switch {
+	case l.idle:
 		l.idle = false
 		l.wakeup <- struct{}{} // has room: the writer empties it before it is idle
+	case l.asleep:
+		l.asleep = false
+		l.writer.Go(l.write)
 	}
 }
 
 // write is the writer goroutine.
 func (l *link) write() {
-	defer close(l.written)
 	c, s := l.c, l.c.session
 	var use wear
-	l.lastSent = c.now()
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(linger)
 	defer timer.Stop()
-	for {
+	for quiet := false; ; {
 		c.mu.Lock()
 		l.idle = false
+		if l.ended {
+			c.mu.Unlock()
+			return
+		}
 		select {
 		case <-l.wakeup:
 		default:
@@ -169,6 +193,7 @@ func (l *link) write() {
 		}
 		stopping := l.stopping()
 		if s.writable() > 0 || stopping {
+			quiet = false
 			b := s.take(l.spare)
 			c.mu.Unlock()
 			if stopping {
@@ -188,15 +213,19 @@ func (l *link) write() {
 			}
 			continue
 		}
+		if quiet {
+			l.asleep = true
+			l.clock.Reset(wait)
+			c.mu.Unlock()
+			return
+		}
 		l.idle = true
 		c.mu.Unlock()
-		timer.Reset(wait)
+		timer.Reset(min(wait, linger))
 		select {
 		case <-l.wakeup:
 		case <-timer.C:
-		case <-l.stopped:
-		case <-l.done:
-			return
+			quiet = true
 		}
 	}
 }

@@ -146,7 +146,8 @@ func (e *ConnectError) Error() string {
 // default that it names. New copies it.
 type Config struct {
 	// Dial opens a network connection: TCP, TLS, anything that is an ordered, lossless stream [MQTT-7.1.2-1]. It is
-	// called for each attempt, under a context that ends with Run or after Timeout, and has to obey it.
+	// called for each attempt, on a goroutine of its own, under a context that ends with Run or after Timeout, and has to
+	// obey it.
 	Dial func(ctx context.Context) (net.Conn, error)
 
 	// ClientID names the session [MQTT-3.1.3-2]. It may be empty with CleanSession only: the server then chooses one.

@@ -12,40 +12,11 @@ import (
 	"iotwire/mqtt/packet"
 )
 
-// read reads packets until the connection ends, and returns why. All packets that one read of the connection brought
-// are handled before anybody is woken.
+// read reads packets until the connection ends, and returns why.
 func (c *Client) read(l *link) error {
 	r := receiver{c: c, l: l, seed: c.seed}
 	for {
-		h, body, err := l.reader.Next()
-		if l.stopping() { // after DISCONNECT: we only wait for the server to close
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		c.mu.Lock()
-		c.session.now = c.now()
-		for err == nil {
-			if err = r.packet(h, body); err != nil || !l.reader.Ready() {
-				break
-			}
-			h, body, err = l.reader.Next()
-		}
-		if debt := c.session.ackDebt; err == nil && debt > maxDebt { // the writer waits for the server, perhaps
-			err = fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", debt)
-		}
-		woken := len(c.touched)+len(c.session.finished) > 0
-		r.pass()
-		if woken {
-			runtime.Gosched() // on one processor, whoever waited has a turn before more is read: what it sends leaves sooner
-		}
-		if errors.Is(err, packet.ErrTooLarge) {
-			err = r.tooLarge(h, err)
-		} else if errors.Is(err, packet.ErrMalformed) {
-			err = &protocolError{err} // [MQTT-4.8.0-1]
-		}
-		if err != nil && !l.stopping() {
+		if err := r.handle(l.reader.Next()); err != nil {
 			return err
 		}
 	}
@@ -57,6 +28,40 @@ type receiver struct {
 	l      *link
 	seed   maphash.Seed // of the Client
 	events []func()     // calls of Trace, for when the lock is free
+}
+
+// handle handles the packet, or the error, that a read of the connection brought, and all packets behind it that came
+// with the same read, before anybody is woken. It returns why the connection has to end, or nil.
+func (r *receiver) handle(h packet.Header, body []byte, err error) error {
+	c, l := r.c, r.l
+	if l.stopping() { // after DISCONNECT: we only wait for the server to close
+		return err
+	}
+	c.mu.Lock()
+	c.session.now = c.now()
+	for err == nil {
+		if err = r.packet(h, body); err != nil || !l.reader.Ready() {
+			break
+		}
+		h, body, err = l.reader.Next()
+	}
+	if debt := c.session.ackDebt; err == nil && debt > maxDebt { // the writer waits for the server, perhaps
+		err = fmt.Errorf("the server sends, but does not read: %d bytes of acknowledgements wait", debt)
+	}
+	woken := len(c.touched)+len(c.session.finished) > 0
+	r.pass()
+	if woken {
+		runtime.Gosched() // on one processor, whoever waited has a turn before more is read: what it sends leaves sooner
+	}
+	if errors.Is(err, packet.ErrTooLarge) {
+		err = r.tooLarge(h, err)
+	} else if errors.Is(err, packet.ErrMalformed) {
+		err = &protocolError{err} // [MQTT-4.8.0-1]
+	}
+	if l.stopping() {
+		return nil
+	}
+	return err
 }
 
 // pass tells everybody what the packets so far have changed. It is called with the lock and returns without.
@@ -230,22 +235,19 @@ func (r *receiver) dropped(p *packet.Publish, topic string, err error) {
 func (r *receiver) pause(size int) error {
 	c, l := r.c, r.l
 	for !c.routing.fits(size) && c.session.awaiting()+c.stats.Held == 0 {
-		l.paused = true
-		r.pass()
-		select {
-		case <-c.routing.roomy:
-		case <-l.stopped:
-		case <-l.done:
-		}
-		c.mu.Lock()
 		if l.stopping() {
 			return ErrClosed
 		}
-		select {
-		case <-l.done:
+		if l.ended {
 			return l.cause
-		default:
 		}
+		if c.routing.roomy == nil {
+			c.routing.roomy = make(chan struct{}, 1)
+		}
+		l.paused = true
+		r.pass()
+		<-c.routing.roomy
+		c.mu.Lock()
 	}
 	if l.paused {
 		l.resume()

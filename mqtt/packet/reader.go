@@ -10,7 +10,7 @@ import (
 var ErrTooLarge = errors.New("packet larger than the limit")
 
 const (
-	smallBuffer = 512      // what an idle reader keeps
+	smallBuffer = 256      // what an idle reader keeps
 	largeBuffer = 64 << 10 // what a busy reader grows to, where a packet does not ask for more
 	quietReads  = 64       // so many reads that needed little halve the buffer
 )
@@ -66,7 +66,7 @@ func (r *Reader) Next() (Header, []byte, error) {
 		if size := r.size; size > r.max {
 			r.r += r.at
 			r.rest, r.size = r.head.Len, 0
-			return r.head, nil, fmt.Errorf("%s of %d bytes, limit %d: %w", r.head.Type, size, r.max, ErrTooLarge)
+			return r.head, nil, r.tooLarge(size)
 		} else if size > 0 && size <= r.w-r.r {
 			body := r.buf[r.r+r.at : r.r+size : r.r+size]
 			r.r += size
@@ -77,6 +77,11 @@ func (r *Reader) Next() (Header, []byte, error) {
 			return Header{}, nil, err
 		}
 	}
+}
+
+// tooLarge is not a part of Next, whose frame is on the stack of everybody who waits for a packet.
+func (r *Reader) tooLarge(size int) error {
+	return fmt.Errorf("%s of %d bytes, limit %d: %w", r.head.Type, size, r.max, ErrTooLarge)
 }
 
 // Ready reports whether Next can return without reading from src: a whole packet is in the buffer, or a mistake.

@@ -356,7 +356,7 @@ func TestReaderReadyAndPartial(t *testing.T) {
 
 // The buffer follows the packets: up to the size of the largest, not above twice the limit, and down again in quiet times.
 func TestReaderBufferGrowsAndShrinks(t *testing.T) {
-	const small = 512
+	const small = 256
 	large := whole(0x30, text("a"), strings.Repeat("x", 500_000))
 	quiet := strings.Repeat("\xd0\x00", 10_000)
 	src := &chunks{chunks: []string{"\xd0\x00", large}}
@@ -396,7 +396,7 @@ func TestReaderShrink(t *testing.T) {
 	}
 	next(0)
 	r.Shrink()
-	if got := packet.BufferSize(r); got > 512 {
+	if got := packet.BufferSize(r); got > 256 {
 		t.Errorf("buffer of %d bytes with nothing in it", got)
 	}
 	next(5003)

@@ -13,11 +13,12 @@ var ours = contestant{
 	name:    "iotwire",
 	connect: connectOurs,
 	idle: func(j *job) (func(), error) {
-		c, err := connectOurs(j)
+		c, err := newOurs(j)
 		if err != nil {
 			return nil, err
 		}
-		return c.close, nil
+		go c.Run(background)
+		return func() { c.Shutdown(background) }, c.Ready(background)
 	},
 	codec: ourCodec,
 }
@@ -33,13 +34,17 @@ type iotwire struct {
 
 var background = context.Background()
 
-func connectOurs(j *job) (client, error) {
-	c, err := mqtt.New(mqtt.Config{
+func newOurs(j *job) (*mqtt.Client, error) {
+	return mqtt.New(mqtt.Config{
 		ClientID:     "bench",
 		CleanSession: true,
 		Inflight:     max(j.Window, 1),
 		Dial:         func(context.Context) (net.Conn, error) { return j.dial() },
 	})
+}
+
+func connectOurs(j *job) (client, error) {
+	c, err := newOurs(j)
 	if err != nil {
 		return nil, err
 	}

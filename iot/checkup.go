@@ -312,8 +312,7 @@ func (w *walk) load() (*Credentials, error) {
 	if fault == nil {
 		return credentials, nil
 	}
-	var about *CredentialsError
-	if errors.As(fault, &about) && about.File == w.Files.Dir { // there is no such directory, perhaps
+	if about, ok := errors.AsType[*CredentialsError](fault); ok && about.File == w.Files.Dir { // there is no such directory, perhaps
 		return nil, fault
 	}
 	var m material

@@ -232,14 +232,12 @@ func (c Config) checkSecurity(e Endpoint, aws bool) error {
 
 // worthRetry reports whether time may cure err, or other credentials, if there may be some: it is the Retry of [mqtt.Config].
 func worthRetry(err error, now time.Time, renewable bool) bool {
-	var refused *mqtt.ConnectError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*mqtt.ConnectError](err); ok {
 		return refused.Code == packet.RefusedUnavailable
 	}
-	var credentials *CredentialsError
-	if errors.As(err, &credentials) {
+	if credentials, ok := errors.AsType[*CredentialsError](err); ok {
 		return credentials.early || renewable
 	}
-	var proxy *ProxyError
-	return !incurable(err, now) && (!errors.As(err, &proxy) || !proxy.final)
+	proxy, ok := errors.AsType[*ProxyError](err)
+	return !incurable(err, now) && (!ok || !proxy.final)
 }

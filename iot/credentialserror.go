@@ -50,8 +50,7 @@ func fileError(name string, err error) error {
 
 // withoutPath drops the name of the file from an error that repeats it.
 func withoutPath(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err
 	}
 	return strings.ReplaceAll(err.Error(), "\n", " ")

@@ -87,8 +87,8 @@ type symptom struct {
 func diagnosis(kind Kind, lines ...string) *Diagnosis { return &Diagnosis{Kind: kind, Lines: lines} }
 
 func badCredentials(s *symptom) *Diagnosis {
-	var e *CredentialsError
-	if !errors.As(s.err, &e) {
+	e, ok := errors.AsType[*CredentialsError](s.err)
+	if !ok {
 		return nil
 	}
 	d := diagnosis(KindTLS, e.File+": "+e.Problem)
@@ -99,8 +99,8 @@ func badCredentials(s *symptom) *Diagnosis {
 }
 
 func badProxy(s *symptom) *Diagnosis {
-	var e *ProxyError
-	if !errors.As(s.err, &e) {
+	e, ok := errors.AsType[*ProxyError](s.err)
+	if !ok {
 		return nil
 	}
 	d := diagnosis(KindNetwork, "the proxy "+e.Proxy+" "+e.Problem)

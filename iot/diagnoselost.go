@@ -30,8 +30,8 @@ func lost(s *symptom) *Diagnosis {
 	if !errors.Is(s.err, mqtt.ErrLost) {
 		return nil
 	}
-	var e *mqtt.LostError
-	if errors.As(s.err, &e) {
+	e, ok := errors.AsType[*mqtt.LostError](s.err)
+	if ok {
 		s.err = e // and not what it did to a message
 	} else {
 		e = &mqtt.LostError{}
@@ -57,8 +57,8 @@ func hangUp(err error) bool {
 			return true
 		}
 	}
-	var op *net.OpError // each operating system has numbers of its own
-	return errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout()
+	op, ok := errors.AsType[*net.OpError](err) // each operating system has numbers of its own
+	return ok && (op.Op == "read" || op.Op == "write") && !op.Timeout()
 }
 
 // doing is what the server may have hung up on.
@@ -164,8 +164,8 @@ func rejected(s *symptom) *Diagnosis {
 	if !errors.Is(s.err, mqtt.ErrRejected) {
 		return nil
 	}
-	var e *mqtt.LostError
-	if !errors.As(s.err, &e) || e.Publishing == nil {
+	e, ok := errors.AsType[*mqtt.LostError](s.err)
+	if !ok || e.Publishing == nil {
 		return diagnosis(KindLost, s.text())
 	}
 	d := diagnosis(KindLost, fmt.Sprintf("the server hangs up on PUBLISH to %s each time; this message is not sent again", oneLine(e.Publishing.Topic)))
@@ -187,8 +187,8 @@ func (s *symptom) sharedID() string {
 
 // silent says why nothing may come.
 func silent(s *symptom) *Diagnosis {
-	var e *SilenceError
-	if !errors.As(s.err, &e) {
+	e, ok := errors.AsType[*SilenceError](s.err)
+	if !ok {
 		return nil
 	}
 	d := diagnosis(KindSilent, s.text())

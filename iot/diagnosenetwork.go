@@ -12,24 +12,24 @@ import (
 
 // noNetwork says why there is no connection.
 func noNetwork(s *symptom) *Diagnosis {
-	var dns *net.DNSError
-	var network net.Error
-	var handshake *handshakeError
+	dns, _ := errors.AsType[*net.DNSError](s.err)
+	handshake, _ := errors.AsType[*handshakeError](s.err)
+	_, network := errors.AsType[net.Error](s.err)
 	switch {
-	case errors.As(s.err, &dns) && dns.IsNotFound:
+	case dns != nil && dns.IsNotFound:
 		d := diagnosis(KindNetwork, fmt.Sprintf("no such host: %s", dns.Name), "is the endpoint spelled right, and is this machine online?")
 		if s.aws {
 			d.next("%s", s.describeEndpoint())
 		}
 		return d
-	case errors.As(s.err, &dns):
+	case dns != nil:
 		return diagnosis(KindNetwork, fmt.Sprintf("%s cannot be looked up: %s", dns.Name, dns.Err), "is this machine online?")
 	case errors.Is(s.err, syscall.ECONNREFUSED):
 		return diagnosis(KindNetwork, "connection refused by "+s.where(), "is the server running, and is the port right?")
 	case errors.Is(s.err, mqtt.ErrNoConnack):
 		return diagnosis(KindNetwork, "no answer to CONNECT from "+s.where()+" in time, though it took the connection",
 			"does an MQTT server listen there, and is it TLS (mqtts://) or not (mqtt://)?")
-	case errors.As(s.err, &handshake) && isTimeout(s.err):
+	case handshake != nil && isTimeout(s.err):
 		d := diagnosis(KindNetwork, s.where()+" took the connection, and did not answer the TLS handshake in time")
 		const swallowed = "something on the way swallows large packets: a router with a wrong MTU"
 		if s.config.Proxy != nil {
@@ -48,13 +48,11 @@ func noNetwork(s *symptom) *Diagnosis {
 			return d.add("a firewall may block port 8883; AWS IoT listens on port 443 too: endpoint " + s.endpoint.Host + ":443")
 		}
 		return d.add("is the address right, and does a firewall let the port through?")
-	case errors.As(s.err, &network):
+	case network:
 		d := diagnosis(KindNetwork, s.text())
-		var dial *net.OpError
-		var errno syscall.Errno
-		if errors.As(s.err, &errno) {
+		if errno, ok := errors.AsType[syscall.Errno](s.err); ok {
 			d.Lines[0] = "no way to " + s.where() + ": " + errno.Error()
-		} else if errors.As(s.err, &dial) && dial.Op == "dial" {
+		} else if dial, ok := errors.AsType[*net.OpError](s.err); ok && dial.Op == "dial" {
 			d.Lines[0] = "no way to " + s.where() + ": " + dial.Err.Error()
 		}
 		return d.add("is this machine online?")
@@ -63,6 +61,6 @@ func noNetwork(s *symptom) *Diagnosis {
 }
 
 func isTimeout(err error) bool {
-	var network net.Error
-	return errors.Is(err, mqtt.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()
+	network, ok := errors.AsType[net.Error](err)
+	return ok && network.Timeout() || errors.Is(err, mqtt.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -10,8 +10,8 @@ import (
 
 // refused says what a CONNACK with a code means.
 func refused(s *symptom) *Diagnosis {
-	var e *mqtt.ConnectError
-	if !errors.As(s.err, &e) {
+	e, ok := errors.AsType[*mqtt.ConnectError](s.err)
+	if !ok {
 		return nil
 	}
 	d := diagnosis(KindRefused, e.Error())
@@ -36,8 +36,7 @@ func brokenRule(s *symptom) *Diagnosis {
 	if !errors.Is(s.err, mqtt.ErrProtocol) {
 		return nil
 	}
-	var broken *packet.Error
-	if errors.As(s.err, &broken) && broken.Rule == "MQTT-2.2.2-2" && s.endpoint.Host != "" {
+	if broken, ok := errors.AsType[*packet.Error](s.err); ok && broken.Rule == "MQTT-2.2.2-2" && s.endpoint.Host != "" {
 		other := ""
 		switch {
 		case broken.Type == packet.CONNECT && !s.endpoint.TLS: // the first byte of an alert of TLS, 15 hex, with its flags
@@ -150,8 +149,8 @@ func denied(s *symptom) *Diagnosis {
 		return nil
 	}
 	d := diagnosis(KindDenied, s.text())
-	var e *RefusedError
-	if !s.aws || !errors.As(s.err, &e) {
+	e, ok := errors.AsType[*RefusedError](s.err)
+	if !s.aws || !ok {
 		return d.add("is this client allowed to subscribe to it?")
 	}
 	causes := append(s.subscribeCauses(e.Filters), "the connection has more than 50 subscriptions")

@@ -17,12 +17,12 @@ import (
 
 // badTLS says what a failure of TLS means: of the server's certificate, of the client's, of the handshake.
 func badTLS(s *symptom) *Diagnosis {
-	var unverified *tls.CertificateVerificationError
-	var handshake *handshakeError
-	var record tls.RecordHeaderError
+	unverified, _ := errors.AsType[*tls.CertificateVerificationError](s.err)
+	handshake, _ := errors.AsType[*handshakeError](s.err)
+	_, notTLS := errors.AsType[tls.RecordHeaderError](s.err)
 	alert := remoteAlert(s.err)
 	switch {
-	case errors.As(s.err, &unverified):
+	case unverified != nil:
 		return badServerCertificate(s, unverified)
 	case slices.Contains(certificateAlerts, alert), alert == alertHandshake:
 		return badClientCertificate(s, alert)
@@ -44,9 +44,9 @@ func badTLS(s *symptom) *Diagnosis {
 			"use a host name as endpoint, one that the server's certificate has")
 	case alert == alertName:
 		return diagnosis(KindTLS, "the server does not know the name "+s.endpoint.Host, "use the name that its certificate has")
-	case errors.As(s.err, &record):
+	case notTLS:
 		return diagnosis(KindTLS, "the server does not speak TLS on "+s.where(), "is the port right? A broker without TLS is mqtt://"+s.where())
-	case !errors.As(s.err, &handshake), isTimeout(s.err):
+	case handshake == nil, isTimeout(s.err):
 		if alert != "" && !errors.Is(s.err, mqtt.ErrLost) {
 			return diagnosis(KindTLS, "the server ended TLS: "+alert)
 		}
@@ -71,11 +71,8 @@ func isAddress(host string) bool {
 
 // badServerCertificate says why we do not trust the server.
 func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationError) *Diagnosis {
-	var unknown x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(unverified.Err, &unknown):
+	switch e := unverified.Err.(type) {
+	case x509.UnknownAuthorityError:
 		d := diagnosis(KindTLS, "the server's certificate is not signed by "+s.caFile())
 		if len(unverified.UnverifiedCertificates) > 0 {
 			last := unverified.UnverifiedCertificates[len(unverified.UnverifiedCertificates)-1]
@@ -91,25 +88,27 @@ func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationErr
 			d.Lines = append(d.Lines, "give the CA certificate that the server's was signed with")
 		}
 		return d
-	case errors.As(unverified.Err, &name):
-		d := diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not for %s", name.Host))
-		if names := certificateNames(name.Certificate); names != "" {
+	case x509.HostnameError:
+		d := diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not for %s", e.Host))
+		if names := certificateNames(e.Certificate); names != "" {
 			d.Lines = append(d.Lines, "it is for "+names)
 		} else {
 			d.Lines = append(d.Lines, "it has no name in its subject alternative names, and the common name does not count")
 		}
 		d.Lines = append(d.Lines, "use the name of the server as endpoint, in the right region")
 		return d
-	case errors.As(unverified.Err, &invalid) && invalid.Reason == x509.Expired:
-		if notYetValid(unverified.Err, s.now) {
+	case x509.CertificateInvalidError:
+		switch {
+		case notYetValid(e, s.now):
 			return diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not valid before %s, and the clock says %s",
-				clock(invalid.Cert.NotBefore), clock(s.now)), clockRemedy(s.now))
+				clock(e.Cert.NotBefore), clock(s.now)), clockRemedy(s.now))
+		case e.Reason == x509.Expired:
+			return diagnosis(KindTLS, fmt.Sprintf("the server's certificate expired on %s, and the clock says %s",
+				clock(e.Cert.NotAfter), clock(s.now)), "set the clock if it is wrong; otherwise the server needs a new certificate")
+		case e.Reason == x509.IncompatibleUsage:
+			return diagnosis(KindTLS, "the server's certificate is not one for servers (extended key usage)",
+				"the server needs one for server authentication")
 		}
-		return diagnosis(KindTLS, fmt.Sprintf("the server's certificate expired on %s, and the clock says %s",
-			clock(invalid.Cert.NotAfter), clock(s.now)), "set the clock if it is wrong; otherwise the server needs a new certificate")
-	case errors.As(unverified.Err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
-		return diagnosis(KindTLS, "the server's certificate is not one for servers (extended key usage)",
-			"the server needs one for server authentication")
 	}
 	return diagnosis(KindTLS, s.text())
 }

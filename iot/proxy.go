@@ -179,7 +179,7 @@ func (t *tunnel) open(ctx context.Context, _, address string) (net.Conn, error) 
 	var conn net.Conn
 	for _, host := range hosts {
 		conn, err = t.connect(ctx, t.dial, host, uint16(port))
-		if reply := new(socksReply); err == nil || !errors.As(err, reply) {
+		if _, refused := errors.AsType[socksReply](err); !refused {
 			break
 		}
 	}
@@ -203,8 +203,7 @@ func (p *Proxy) lookedUp(ctx context.Context, host string) ([]string, error) {
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		var dns *net.DNSError
-		if errors.As(err, &dns) {
+		if dns, ok := errors.AsType[*net.DNSError](err); ok {
 			err = errors.New(dns.Err)
 		}
 		return nil, p.fault(err, "is to get an address of %s, and none was found here: %v", host, err).remedy("socks5h:// leaves that to the proxy")

@@ -54,12 +54,11 @@ func (e *ProxyError) forever() *ProxyError {
 
 // unreachable says why there is no connection to the proxy itself.
 func (p *Proxy) unreachable(ctx context.Context, err error) error {
-	var dns *net.DNSError
-	var dial *net.OpError
+	dns, _ := errors.AsType[*net.DNSError](err)
 	switch {
 	case ctx.Err() != nil && !isTimeout(ctx.Err()):
 		return ctx.Err()
-	case errors.As(err, &dns):
+	case dns != nil:
 		return p.fault(err, "cannot be found: no address of %s", p.server.Host).remedy("is its name spelled right, and is this machine online?")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return p.fault(err, "refuses connections").remedy("is it running, and is the port right?")
@@ -67,7 +66,7 @@ func (p *Proxy) unreachable(ctx context.Context, err error) error {
 		return p.fault(err, "does not answer").remedy("is its address right, and is this machine in its network?")
 	}
 	short := err
-	if errors.As(err, &dial) {
+	if dial, ok := errors.AsType[*net.OpError](err); ok {
 		short = dial.Err
 	}
 	return p.fault(err, "cannot be reached: %v", short).remedy("is this machine online?")
@@ -75,13 +74,13 @@ func (p *Proxy) unreachable(ctx context.Context, err error) error {
 
 // untrusted says why there is no TLS to the proxy.
 func (p *Proxy) untrusted(err error) error {
-	var unverified *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
+	unverified, _ := errors.AsType[*tls.CertificateVerificationError](err)
+	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
 	switch {
-	case errors.As(err, &unverified):
+	case unverified != nil:
 		return p.fault(err, "has a certificate that is not trusted: %v", unverified.Err).
 			remedy("the system's roots have to sign it; the variable SSL_CERT_FILE names others").forever()
-	case errors.As(err, &record):
+	case notTLS:
 		return p.fault(err, "does not speak TLS").remedy("try http:// in front of it")
 	case isTimeout(err) || hangUp(err):
 		return err // explained has the words
@@ -91,10 +90,10 @@ func (p *Proxy) untrusted(err error) error {
 
 // explained returns err, or what it means if it is one of the connection to the proxy.
 func (p *Proxy) explained(err error) error {
-	var told *ProxyError
-	var reply socksReply
+	_, told := errors.AsType[*ProxyError](err)
+	_, reply := errors.AsType[socksReply](err)
 	switch {
-	case errors.As(err, &told), errors.As(err, &reply), errors.Is(err, packet.ErrInvalid):
+	case told, reply, errors.Is(err, packet.ErrInvalid):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
 		return p.fault(err, "took the connection, and did not answer in time").

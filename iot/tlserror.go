@@ -35,14 +35,16 @@ const (
 // remoteAlert returns the alert of TLS that the server sent, or "". With TLS 1.3 a refusal of the client's certificate
 // comes after the handshake: the first Read returns it.
 func remoteAlert(err error) string {
-	var op *net.OpError
-	for errors.As(err, &op) {
-		if op.Op == "remote error" {
+	for {
+		op, ok := errors.AsType[*net.OpError](err)
+		switch {
+		case !ok:
+			return ""
+		case op.Op == "remote error":
 			return strings.TrimPrefix(op.Err.Error(), "tls: ")
 		}
 		err = op.Err
 	}
-	return ""
 }
 
 // incurable reports whether err is a disagreement about TLS or certificates that the next attempt would meet again.
@@ -51,16 +53,15 @@ func incurable(err error, now time.Time) bool {
 	case slices.Contains(certificateAlerts, alert), alert == alertHandshake, alert == alertALPN, alert == alertVersion, alert == alertName:
 		return true
 	}
-	var unverified *tls.CertificateVerificationError
-	if errors.As(err, &unverified) {
-		return !notYetValid(err, now)
+	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		invalid, ok := unverified.Err.(x509.CertificateInvalidError)
+		return !ok || !notYetValid(invalid, now)
 	}
 	return errors.Is(err, errNoALPN)
 }
 
-// notYetValid reports whether err says that the server's certificate is not valid yet. A device that has no clock of its
+// notYetValid reports whether e says that the server's certificate is not valid yet. A device that has no clock of its
 // own meets that until somebody tells it the time.
-func notYetValid(err error, now time.Time) bool {
-	var e x509.CertificateInvalidError
-	return errors.As(err, &e) && e.Reason == x509.Expired && now.Before(e.Cert.NotBefore)
+func notYetValid(e x509.CertificateInvalidError, now time.Time) bool {
+	return e.Reason == x509.Expired && now.Before(e.Cert.NotBefore)
 }

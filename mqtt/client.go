@@ -480,9 +480,9 @@ func (c *Client) rest() {
 
 // closedByPeer reports whether err is how a connection shows that the other side closed it.
 func closedByPeer(err error) bool {
-	var op *net.OpError
+	op, ok := errors.AsType[*net.OpError](err)
 	return err == io.EOF || err == io.ErrUnexpectedEOF || errors.Is(err, io.ErrClosedPipe) ||
-		errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout()
+		ok && (op.Op == "read" || op.Op == "write") && !op.Timeout()
 }
 
 type protocolError struct{ cause error }

@@ -93,6 +93,6 @@ func (cfg *Config) setDefaults() error {
 
 // retry is the default of Config.Retry.
 func retry(err error) bool {
-	var refused *ConnectError
-	return !errors.As(err, &refused) || refused.Code == packet.RefusedUnavailable
+	refused, ok := errors.AsType[*ConnectError](err)
+	return !ok || refused.Code == packet.RefusedUnavailable
 }

@@ -310,8 +310,7 @@ func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 	}
 	d := iot.Diagnose(err, w.server)
 	first := d.Lines[0] + "; reconnecting in " + span(wait)
-	var lost *mqtt.LostError
-	if errors.As(err, &lost) && lost.Short >= 3 && lost.Publishing != nil && lost.Publishing.QoS > 0 {
+	if lost, ok := errors.AsType[*mqtt.LostError](err); ok && lost.Short >= 3 && lost.Publishing != nil && lost.Publishing.QoS > 0 {
 		first += " unless the message is given up" // the publisher ends then, and may do so at once
 	}
 	if w.worthExplaining(err, d) {
@@ -325,11 +324,11 @@ func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 // usual, but not again and again; what hangs on a message is told at its end, if it has one; any other failure is
 // explained until another follows.
 func (w *watch) worthExplaining(err error, d *iot.Diagnosis) bool {
-	var lost *mqtt.LostError
+	lost, ok := errors.AsType[*mqtt.LostError](err)
 	was := w.explained
 	w.explained = d.Lines[len(d.Lines)-1] // the first line may have the time in it
 	switch {
-	case d.Kind != iot.KindLost || !errors.As(err, &lost):
+	case d.Kind != iot.KindLost || !ok:
 		return was != w.explained
 	case lost.Publishing != nil && lost.Publishing.QoS > 0:
 		return false

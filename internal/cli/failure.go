@@ -25,7 +25,7 @@ func diagnose(err error, server iot.Config) *failure {
 
 // failureOf is the failure that d tells of err.
 func failureOf(d *iot.Diagnosis, err error) *failure {
-	if stopped := new(interruption); errors.As(err, &stopped) {
+	if stopped, ok := errors.AsType[*interruption](err); ok {
 		return &failure{signalCode(stopped.signal), []string{err.Error()}}
 	}
 	if errors.Is(err, mqtt.ErrStore) {
@@ -45,8 +45,7 @@ func failureOf(d *iot.Diagnosis, err error) *failure {
 		f.code = ExitHungUp
 	case iot.KindRefused:
 		f.code = ExitConnack
-		var refused *mqtt.ConnectError
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*mqtt.ConnectError](err); ok {
 			f.code += ExitCode(refused.Code)
 		}
 	case iot.KindProtocol:

@@ -106,8 +106,7 @@ func withoutPath(err error) error {
 
 // pathError says what is wrong with a file in the order in which one reads it: the name, then the trouble.
 func pathError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%s: %w", printable(p.Path), p.Err)
 	}
 	return err

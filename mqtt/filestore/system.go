@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 )
 
 // system is what the store asks of the operating system: the seam where the tests put a disk that fails, that tears
@@ -99,12 +101,15 @@ func (disk) lock(name string) (io.Closer, error) {
 }
 
 func readOwner(f *os.File) string {
-	var pid int
-	var host string
-	if n, _ := fmt.Fscanf(io.LimitReader(f, 300), "%d %q", &pid, &host); n == 0 {
+	b := make([]byte, 300)
+	n, _ := f.Read(b)
+	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	pid, host, _ := strings.Cut(line, " ")
+	if _, err := strconv.Atoi(pid); err != nil {
 		return "in another process"
-	} else if n == 1 || host == "" {
-		return fmt.Sprintf("in process %d", pid)
 	}
-	return fmt.Sprintf("in process %d on %q", pid, host)
+	if host = strings.Trim(host, `"`); host != "" {
+		return fmt.Sprintf("in process %s on %q", pid, host)
+	}
+	return "in process " + pid
 }

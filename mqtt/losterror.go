@@ -3,6 +3,7 @@ package mqtt
 import (
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"iotwire/mqtt/packet"
@@ -82,7 +83,7 @@ func (s *session) unanswered(recent bool) (publishing *Message, subscribing []st
 			}
 		}
 	}
-	slices.Sort(subscribing)
+	slices.SortFunc(subscribing, strings.Compare) // crypto/tls has that function too, and not slices.Sort for strings
 	return publishing, subscribing
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -252,10 +251,7 @@ func (w *walk) await(ctx context.Context, b []byte, t packet.Type, answers func(
 	h, body, err := w.exchange(ctx, b)
 	for ; ; h, body, err = w.reader.Next() {
 		switch {
-		case errors.Is(err, packet.ErrTooLarge) && h.Type == packet.PUBLISH:
-			if _, err := io.Copy(io.Discard, w.reader.Rest()); err != nil {
-				return err
-			}
+		case errors.Is(err, packet.ErrTooLarge) && h.Type == packet.PUBLISH: // Next skips it
 		case errors.Is(err, packet.ErrTooLarge), errors.Is(err, packet.ErrMalformed):
 			return fmt.Errorf("%w: %w", mqtt.ErrProtocol, err)
 		case err != nil:

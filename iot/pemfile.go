@@ -56,14 +56,15 @@ func readPEM(name string, limit int64) (*pemFile, error) {
 	if err := checkRegular(name, info, limit); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	var data bytes.Buffer
+	n, err := data.ReadFrom(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, fileError(name, err)
 	}
-	if int64(len(data)) > limit {
+	if n > limit {
 		return nil, tooLarge(name, limit)
 	}
-	f, err := parsePEM(name, data)
+	f, err := parsePEM(name, data.Bytes())
 	if err != nil {
 		return nil, err
 	}

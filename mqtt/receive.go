@@ -308,7 +308,7 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	}
 	rest := r.l.reader.Rest()
 	var start bytes.Buffer // topic name and identifier; it grows with what comes, not by what is claimed
-	if _, err := io.CopyN(&start, rest, 2); err != nil {
+	if _, err := start.ReadFrom(io.LimitReader(rest, 2)); err != nil {
 		return err
 	}
 	n := int(start.Bytes()[0])<<8 | int(start.Bytes()[1])
@@ -318,7 +318,7 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 	if n+2 > h.Len {
 		n = h.Len - 2 // ParsePublish says what is wrong
 	}
-	if _, err := io.CopyN(&start, rest, int64(n)); err != nil {
+	if _, err := start.ReadFrom(io.LimitReader(rest, int64(n))); err != nil {
 		return err
 	}
 	head := start.Bytes()
@@ -350,7 +350,7 @@ func (r *receiver) tooLarge(h packet.Header, cause error) error {
 			return err
 		}
 	}
-	if _, err := io.Copy(io.Discard, rest); err != nil { // only what came whole counts, and is acknowledged
+	if err := r.l.reader.Skip(); err != nil { // only what came whole counts, and is acknowledged
 		return err
 	}
 	c.mu.Lock()

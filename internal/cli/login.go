@@ -147,11 +147,11 @@ func readSecret(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	secret, err := io.ReadAll(io.LimitReader(f, maxSecret+3)) // an end of line may follow
-	if err != nil {
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(io.LimitReader(f, maxSecret+3)); err != nil { // an end of line may follow
 		return nil, err
 	}
-	secret = bytes.TrimSuffix(bytes.TrimSuffix(secret, []byte("\n")), []byte("\r"))
+	secret := bytes.TrimSuffix(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\r"))
 	switch {
 	case len(secret) == 0:
 		return nil, fmt.Errorf("%s is empty", name)

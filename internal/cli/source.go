@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -85,14 +86,15 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 		defer f.Close()
 		stdin = f
 	}
-	b, err := io.ReadAll(io.LimitReader(stdin, maxFile+1))
+	var b bytes.Buffer
+	n, err := b.ReadFrom(io.LimitReader(stdin, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", printable(shown), withoutPath(err))
 	}
-	if len(b) > maxFile {
+	if n > maxFile {
 		return nil, fmt.Errorf("%s is larger than %d bytes, which no MQTT packet can hold", printable(shown), maxFile)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // withoutPath is an error of package os without the name of the file, which is shown already, or is only the operating

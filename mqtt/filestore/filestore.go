@@ -30,9 +30,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"maps"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"iotwire/mqtt"
@@ -353,9 +351,7 @@ func (s *Store) Delete(keys ...mqtt.Key) error {
 func (s *Store) All() iter.Seq2[mqtt.Record, error] {
 	return func(yield func(mqtt.Record, error) bool) {
 		s.mu.Lock()
-		keys := slices.SortedFunc(maps.Keys(s.index), func(a, b mqtt.Key) int {
-			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.N, b.N))
-		})
+		keys := s.keys(byKey)
 		gaps, err := s.gaps, s.broken
 		s.mu.Unlock()
 		if err != nil {

@@ -40,7 +40,7 @@ func (s *Store) load(clientID string) error {
 	s.size, s.durable = end, s.next
 	if torn {
 		// A write to come would settle the holes, and make them damage.
-		if err := s.rewrite(s.places()); err != nil {
+		if err := s.rewrite(s.keys(inFile)); err != nil {
 			return err
 		}
 	} else {

@@ -1,10 +1,7 @@
 package filestore
 
 import (
-	"bufio"
 	"cmp"
-	"io"
-	"maps"
 	"slices"
 
 	"iotwire/mqtt"
@@ -32,7 +29,7 @@ func (s *Store) tidyLocked() error {
 	if !s.worthRewriting() {
 		return nil // another one did it
 	}
-	if err := s.rewrite(s.places()); err != nil {
+	if err := s.rewrite(s.keys(inFile)); err != nil {
 		s.stuck = err
 		s.tryAt = s.size + s.size/4
 		return err
@@ -46,11 +43,31 @@ func (s *Store) worthRewriting() bool {
 		(len(s.deletes) == 0 || s.stuck != nil) // deletes belong behind the records of the next Put, but it may be refused
 }
 
-// places returns the keys in the order in which their records are in the file.
-func (s *Store) places() []mqtt.Key {
-	return slices.SortedFunc(maps.Keys(s.index), func(a, b mqtt.Key) int {
-		return cmp.Compare(s.index[a].offset, s.index[b].offset)
-	})
+// place is a record in the file.
+type place struct {
+	mqtt.Key
+	offset int64
+}
+
+// inFile orders records as they are in the file.
+func inFile(a, b *place) int { return cmp.Compare(a.offset, b.offset) }
+
+// byKey orders records as [Store.All] yields them.
+func byKey(a, b *place) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.N, b.N)) }
+
+// keys returns the keys of all records in an order. It sorts pointers, as other packages do: the program has one
+// function for all of them.
+func (s *Store) keys(order func(a, b *place) int) []mqtt.Key {
+	places := make([]*place, 0, len(s.index))
+	for key, e := range s.index {
+		places = append(places, &place{key, e.offset})
+	}
+	slices.SortFunc(places, order)
+	keys := make([]mqtt.Key, len(places))
+	for i, p := range places {
+		keys[i] = p.Key
+	}
+	return keys
 }
 
 // rewrite puts a file in place of the old one, if there is one, that holds the records of keys and no others. Both locks
@@ -113,22 +130,34 @@ func (s *Store) rewrite(keys []mqtt.Key) error {
 // copyTo writes a header, the records of keys and one that settles them to f, and returns where they are. The data goes
 // with the checksum that it always had: what is broken stays broken, and is reported as such.
 func (s *Store) copyTo(f file, keys []mqtt.Key) (entries []entry, size int64, err error) {
-	w := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 64<<10)
 	b := s.format.appendHeader(nil, s.next)
-	w.Write(b)
-	size = int64(len(b))
+	flush := func() error {
+		_, err := f.WriteAt(b, size)
+		size += int64(len(b))
+		b = b[:0]
+		return err
+	}
+	from := window{file: s.file, size: s.size}
 	entries = make([]entry, len(keys))
 	for i, key := range keys {
 		e := s.index[key]
-		h := head{sequence: s.next + uint64(i), operation: keep, key: key, length: e.length, sum: e.sum}
-		w.Write(s.format.appendHead(b[:0], h))
-		data := io.NewSectionReader(s.file, e.offset+headSize, int64(e.length))
-		if _, err := io.CopyN(w, data, int64(e.length)); err != nil {
-			return nil, 0, err
+		entries[i] = entry{size + int64(len(b)), e.length, e.sum}
+		b = s.format.appendHead(b, head{sequence: s.next + uint64(i), operation: keep, key: key, length: e.length, sum: e.sum})
+		for at, end := e.offset+headSize, e.offset+e.size(); at < end; {
+			part, err := from.view(at, int(min(end-at, windowSize)))
+			if err != nil {
+				return nil, 0, err
+			}
+			at += int64(len(part))
+			if b = append(b, part...); len(b) < windowSize {
+				continue
+			}
+			if err := flush(); err != nil {
+				return nil, 0, err
+			}
 		}
-		entries[i] = entry{size, e.length, e.sum}
-		size += entries[i].size()
 	}
-	w.Write(s.format.appendHead(b[:0], head{sequence: s.next + uint64(len(keys)), operation: none, settles: true}))
-	return entries, size + headSize, w.Flush()
+	b = s.format.appendHead(b, head{sequence: s.next + uint64(len(keys)), operation: none, settles: true})
+	err = flush()
+	return entries, size, err
 }

@@ -23,7 +23,7 @@ func (w *window) view(at int64, n int) ([]byte, error) {
 		}
 		w.start = at
 		w.buf = w.buf[:min(windowSize, w.size-at)]
-		if _, err := io.ReadFull(io.NewSectionReader(w.file, at, int64(len(w.buf))), w.buf); err != nil {
+		if n, err := w.file.ReadAt(w.buf, at); n < len(w.buf) {
 			w.buf = w.buf[:0]
 			return nil, err
 		}

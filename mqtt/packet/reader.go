@@ -42,22 +42,17 @@ func NewReader(src io.Reader, max int) *Reader {
 // src does. The header is judged before more of the packet is read.
 //
 // A packet above the limit gives its header and an error that matches [ErrTooLarge]; read its body from [Reader.Rest],
-// or call Next again, which skips it. A header that breaks a rule gives an *[Error], for good: what follows cannot be
-// trusted. The error of src is returned as it is, and the call can be repeated, say after a time-out. [io.EOF] stands
-// for an end between two packets, [io.ErrUnexpectedEOF] for one inside a packet.
+// or call [Reader.Skip] or Next, which skip it. A header that breaks a rule gives an *[Error], for good: what follows
+// cannot be trusted. The error of src is returned as it is, and the call can be repeated, say after a time-out. [io.EOF]
+// stands for an end between two packets, [io.ErrUnexpectedEOF] for one inside a packet.
 func (r *Reader) Next() (Header, []byte, error) {
 	if r.err != nil {
 		return Header{}, nil, r.err
 	}
-	for r.rest > 0 { // skip what is left of a packet above the limit
-		if r.r == r.w {
-			if err := r.fill(); err != nil {
-				return Header{}, nil, err
-			}
+	if r.rest > 0 {
+		if err := r.Skip(); err != nil {
+			return Header{}, nil, err
 		}
-		n := min(r.rest, r.w-r.r)
-		r.r += n
-		r.rest -= n
 	}
 	for {
 		if !r.peek() {
@@ -128,6 +123,21 @@ func (r *Reader) Shrink() {
 // Rest reads what is left of the body of the packet for which Next returned [ErrTooLarge], then [io.EOF]. If src ends
 // before the packet does, the error is [io.ErrUnexpectedEOF]. It is good until the next call of Next.
 func (r *Reader) Rest() io.Reader { return (*rest)(r) }
+
+// Skip reads over what is left of that body, with the errors of [Reader.Rest].
+func (r *Reader) Skip() error {
+	for r.rest > 0 {
+		if r.r == r.w {
+			if err := r.fill(); err != nil {
+				return err
+			}
+		}
+		n := min(r.rest, r.w-r.r)
+		r.r += n
+		r.rest -= n
+	}
+	return nil
+}
 
 type rest Reader
 

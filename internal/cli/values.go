@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,16 +96,15 @@ func parseTime(s, least, most string) (time.Duration, error) {
 
 // readTime reads a plain number as seconds, and anything else as [time.ParseDuration] does.
 func readTime(s string) (time.Duration, error) {
+	text := s
 	if strings.Trim(s, "+-.0123456789") == "" {
-		if seconds, err := strconv.ParseFloat(s, 64); err == nil {
-			if math.Abs(seconds) > math.MaxInt64/float64(2*time.Second) {
-				return 0, fmt.Errorf("%s seconds is too long", quote(s))
-			}
-			return time.Duration(math.Round(seconds * float64(time.Second))), nil
-		}
+		text += "s"
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil && len(s) >= len("9223372037") && strings.Trim(s, "0123456789") == "":
+		return 0, fmt.Errorf("%s seconds is too long", quote(s))
+	case err != nil:
 		return 0, fmt.Errorf("%s is not a time such as 2, 0.5, 250ms or 1m30s", quote(s))
 	}
 	return d, nil

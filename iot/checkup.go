@@ -179,7 +179,7 @@ func (w *walk) name(ctx context.Context) bool {
 		if w.Config.DialContext != nil {
 			return w.found(Skipped, "DNS", "left to what dials")
 		}
-		lookup = net.DefaultResolver.LookupHost
+		lookup = lookupHost
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()

@@ -229,7 +229,7 @@ func receivable(filters []string) []string {
 		if share, found := strings.CutPrefix(filter, "$share/"); found {
 			_, filter, _ = strings.Cut(share, "/")
 		}
-		list[i] = strings.NewReplacer("+", "*", "#", "*").Replace(filter)
+		list[i] = strings.ReplaceAll(strings.ReplaceAll(filter, "+", "*"), "#", "*")
 	}
 	return list
 }

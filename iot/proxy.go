@@ -193,7 +193,7 @@ const maxAddresses = 4
 func (p *Proxy) lookedUp(ctx context.Context, host string) ([]string, error) {
 	lookup := p.lookup
 	if lookup == nil {
-		lookup = net.DefaultResolver.LookupHost
+		lookup = lookupHost
 	}
 	addresses, err := lookup(ctx, host)
 	if err == nil && len(addresses) == 0 {
@@ -209,6 +209,16 @@ func (p *Proxy) lookedUp(ctx context.Context, host string) ([]string, error) {
 		return nil, p.fault(err, "is to get an address of %s, and none was found here: %v", host, err).remedy("socks5h:// leaves that to the proxy")
 	}
 	return addresses[:min(len(addresses), maxAddresses)], nil
+}
+
+// lookupHost returns the addresses of a host, as one dials does.
+func lookupHost(ctx context.Context, host string) ([]string, error) {
+	found, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	addresses := make([]string, len(found))
+	for i := range found {
+		addresses[i] = found[i].String()
+	}
+	return addresses, err
 }
 
 // connect opens one connection through the proxy.

@@ -2,6 +2,7 @@ package iot
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -36,15 +37,17 @@ func withoutProxy(getenv func(string) string, host string) bool {
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	address, _ := netip.ParseAddr(host)
-	for _, entry := range strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' || r <= ' ' }) {
+	for _, entry := range strings.Fields(strings.ReplaceAll(strings.ToLower(list), ",", " ")) {
 		if entry == "*" {
 			return true
 		}
 		entry = strings.Trim(strings.TrimPrefix(entry, "*"), "[].")
-		if network, err := netip.ParsePrefix(entry); err == nil && network.Contains(address) {
-			return true
-		}
-		if other, err := netip.ParseAddr(entry); err == nil {
+		if first, bits, found := strings.Cut(entry, "/"); found {
+			network, _ := netip.ParseAddr(first) // what is none has no prefix that contains anything
+			if n, err := strconv.Atoi(bits); err == nil && netip.PrefixFrom(network, n).Contains(address) {
+				return true
+			}
+		} else if other, err := netip.ParseAddr(entry); err == nil {
 			if other == address {
 				return true
 			}

@@ -97,7 +97,7 @@ const (
 func (p *Proxy) loginRefused(schemes []string, status string) error {
 	basic := schemes == nil
 	for _, scheme := range schemes {
-		basic = basic || strings.EqualFold(scheme, "basic")
+		basic = basic || strings.ToLower(scheme) == "basic"
 	}
 	switch {
 	case !basic:
@@ -186,7 +186,7 @@ func parseProxyAnswer(header string) (proxyAnswer, error) {
 	a.code = int(n)
 	for field := range strings.Lines(fields) {
 		name, value, _ := strings.Cut(field, ":")
-		if !strings.EqualFold(name, "Proxy-Authenticate") || len(a.schemes) == 8 {
+		if strings.ToLower(name) != "proxy-authenticate" || len(a.schemes) == 8 {
 			continue
 		}
 		scheme, _, _ := strings.Cut(strings.TrimSpace(value), " ")

@@ -1,6 +1,7 @@
 package iot
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"os"
@@ -38,7 +39,7 @@ func (c *steadyConn) SetWriteDeadline(t time.Time) error {
 
 // SetDeadline sets the deadlines of Read and Write.
 func (c *steadyConn) SetDeadline(t time.Time) error {
-	return errors.Join(c.Conn.SetReadDeadline(t), c.SetWriteDeadline(t))
+	return cmp.Or(c.Conn.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Write writes b. n < len(b) comes with an error.

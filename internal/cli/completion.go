@@ -74,7 +74,7 @@ func (t *Table) bash() string {
 	if t.Operand != nil {
 		rest = "case $word in -*) " + rest + " ;; *) set -- -f ;; esac"
 	}
-	return strings.NewReplacer("PROGRAM", t.Program, "SWITCHES", switches, "CASES", cases, "REST", rest).Replace(bashScript)
+	return replace(bashScript, "PROGRAM", t.Program, "SWITCHES", switches, "CASES", cases, "REST", rest)
 }
 
 const bashScript = `# bash completion of PROGRAM: source <(PROGRAM --completion bash)
@@ -135,7 +135,7 @@ func (t *Table) zsh() string {
 	if t.Operand != nil {
 		all += " \\\n\t\t':FILE:_files'"
 	}
-	return strings.NewReplacer("PROGRAM", t.Program, "OPTIONS", all).Replace(zshScript)
+	return replace(zshScript, "PROGRAM", t.Program, "OPTIONS", all)
 }
 
 const zshScript = `#compdef PROGRAM
@@ -148,7 +148,16 @@ if [ "$funcstack[1]" = _PROGRAM ]; then _PROGRAM "$@"; else compdef _PROGRAM PRO
 
 // quoted escapes help for what stands in quotes and, in zsh, in brackets.
 func quoted(help string) string {
-	return strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`).Replace(help)
+	return replace(help, "'", `'\''`, "[", `\[`, "]", `\]`)
+}
+
+// replace replaces the first of each pair by the second, one pair after the other. A strings.Replacer, which knows how to
+// do it at once, is machine code enough for all that this file does.
+func replace(s string, pairs ...string) string {
+	for ; len(pairs) > 1; pairs = pairs[2:] {
+		s = strings.ReplaceAll(s, pairs[0], pairs[1])
+	}
+	return s
 }
 
 func (t *Table) fish() string {

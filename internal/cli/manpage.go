@@ -7,7 +7,7 @@ import (
 
 // ManPage returns the manual page of the program in the language of man(7), for section 1.
 func (t *Table) ManPage() string {
-	page := ".TH " + strings.ToUpper(t.Program) + " 1 \"" + buildDate() + "\" \"" + escapeRoff(t.Program+" "+Version()) + "\"\n" +
+	page := ".TH " + upper(t.Program) + " 1 \"" + buildDate() + "\" \"" + escapeRoff(t.Program+" "+Version()) + "\"\n" +
 		".SH NAME\n" + t.Program + ` \- ` + roff(t.Summary) +
 		".SH SYNOPSIS\n.B " + t.Program + "\n" + roff(t.Usage) +
 		".SH OPTIONS\n"
@@ -69,7 +69,7 @@ func roff(s string) string {
 
 // escapeRoff escapes what means something to roff: hyphens are to be copied into a shell, and no line may begin a request.
 func escapeRoff(s string) string {
-	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "~", `\(ti`, "^", `\(ha`, "`", `\(ga`).Replace(s)
+	s = replace(s, `\`, `\e`, "-", `\-`, "'", `\(aq`, "~", `\(ti`, "^", `\(ha`, "`", `\(ga`)
 	if strings.HasPrefix(s, ".") {
 		return `\&` + s
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Table is everything a program says about its options. Parsing, the help text, the man page, the completions of the
@@ -113,8 +114,11 @@ func (t *Table) FlagGiven(name string) bool {
 
 // Variable returns the name of the environment variable of the option with this long name.
 func (t *Table) Variable(name string) string {
-	return "MQTT_" + strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_").Replace(t.Program+"_"+name))
+	return "MQTT_" + upper(replace(t.Program+"_"+name, " ", "_", "-", "_"))
 }
+
+// upper writes the name of a program or of an option in capital letters.
+func upper(name string) string { return strings.Map(unicode.ToUpper, name) }
 
 // options returns all options in the order of the help text, with those of every program.
 func (t *Table) options() (all []*Option) {
@@ -244,7 +248,7 @@ func (t *Table) unknown(arg, name string) error {
 	err := fmt.Errorf("no such option: %s", printable(arg))
 	best := 3
 	for _, o := range t.options() {
-		if len(name) == 1 && strings.EqualFold(name, o.Letter) {
+		if len(name) == 1 && strings.ToLower(name) == strings.ToLower(o.Letter) {
 			return fmt.Errorf("%w; did you mean %s?", err, o.spelling())
 		}
 		if d := distance(name, o.Name); d < best && 2*d <= len(name) {

@@ -58,7 +58,9 @@ func (l *Layout) Append(b []byte, p *Packet) []byte {
 	}
 	text := strings.Join(append(lines, ""), "\n")
 	if l.ASCII {
-		text = strings.NewReplacer(asASCII[:]...).Replace(text)
+		for i := 0; i < len(asASCII); i += 2 {
+			text = strings.ReplaceAll(text, asASCII[i], asASCII[i+1])
+		}
 	}
 	return append(b, text...)
 }

@@ -123,7 +123,7 @@ func (w *walk) start(context.Context) (goOn bool) {
 		return w.fail("endpoint", err)
 	}
 	w.aws = w.Config.AWS || w.endpoint.AWS()
-	w.Config = w.Config.withCurrent()
+	w.Config = *w.Config.current()
 	w.Config.CurrentCredentials = nil // the same for all steps
 	w.Files.CAOnly = w.Files.CAOnly || w.Config.Authorizer != nil
 	if w.Config.ClientID == "" {

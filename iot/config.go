@@ -95,12 +95,12 @@ func (c Config) MQTT() (mqtt.Config, error) {
 	if err := checkClientID(id, aws); err != nil {
 		return mqtt.Config{}, err
 	}
-	if err := c.withCurrent().checkSecurity(e, aws); err != nil {
+	if err := c.current().checkSecurity(e, aws); err != nil {
 		return mqtt.Config{}, err
 	}
 	d := &dialer{endpoint: e, dialContext: c.way()}
 	if e.TLS {
-		d.tls = func() (*tls.Config, error) { return c.withCurrent().tls(e, aws) }
+		d.tls = func() (*tls.Config, error) { return c.current().tls(e, aws) }
 		d.needALPN = c.needALPN(e, aws)
 	}
 	m := mqtt.Config{Dial: d.dial, ClientID: id, CleanSession: c.ClientID == "", Will: c.Will,
@@ -137,7 +137,7 @@ func (c Config) Server() (Endpoint, error) {
 }
 
 // way is what opens a connection to the server.
-func (c Config) way() dialContext {
+func (c *Config) way() dialContext {
 	dial := c.DialContext
 	if dial == nil {
 		dial = netDialer()
@@ -148,21 +148,22 @@ func (c Config) way() dialContext {
 	return dial
 }
 
-// withCurrent returns c with the credentials of now.
-func (c Config) withCurrent() Config {
+// current returns c with the credentials of now.
+func (c *Config) current() *Config {
+	now := *c
 	if c.CurrentCredentials != nil {
 		if current := c.CurrentCredentials(); current != nil {
-			c.Credentials = current
+			now.Credentials = current
 		}
 	}
-	if c.Authorizer != nil && c.Credentials != nil {
-		c.Credentials = c.Credentials.rootsAlone()
+	if c.Authorizer != nil && now.Credentials != nil {
+		now.Credentials = now.Credentials.rootsAlone()
 	}
-	return c
+	return &now
 }
 
 // tls is how to speak TLS on one connection to e. The certificate may have expired since it was loaded.
-func (c Config) tls(e Endpoint, aws bool) (*tls.Config, error) {
+func (c *Config) tls(e Endpoint, aws bool) (*tls.Config, error) {
 	if err := c.checkSecurity(e, aws); err != nil {
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func (c Config) tls(e Endpoint, aws bool) (*tls.Config, error) {
 }
 
 // protocols are what is offered by ALPN.
-func (c Config) protocols(e Endpoint) []string {
+func (c *Config) protocols(e Endpoint) []string {
 	switch {
 	case c.Authorizer != nil:
 		return []string{alpnAuthorizer}
@@ -187,14 +188,14 @@ func (c Config) protocols(e Endpoint) []string {
 }
 
 // needALPN is the protocol on which the server has to agree, or "".
-func (c Config) needALPN(e Endpoint, aws bool) string {
+func (c *Config) needALPN(e Endpoint, aws bool) string {
 	if protocols := c.protocols(e); aws && protocols != nil {
 		return protocols[0]
 	}
 	return ""
 }
 
-func (c Config) clock() func() time.Time {
+func (c *Config) clock() func() time.Time {
 	if c.now == nil {
 		return time.Now
 	}
@@ -202,7 +203,7 @@ func (c Config) clock() func() time.Time {
 }
 
 // checkSecurity reports whether the credentials are enough for the server.
-func (c Config) checkSecurity(e Endpoint, aws bool) error {
+func (c *Config) checkSecurity(e Endpoint, aws bool) error {
 	if c.Authorizer != nil {
 		if err := c.Authorizer.check(); err != nil {
 			return err

@@ -3,6 +3,7 @@ package iot
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func Diagnose(err error, c Config) *Diagnosis {
 	if err == nil {
 		return nil
 	}
-	s := &symptom{err: err, config: c.withCurrent(), now: c.clock()()}
+	s := &symptom{err: err, config: *c.current(), now: c.clock()()}
 	s.endpoint, _ = c.Server() // an endpoint that is wrong is diagnosed without
 	s.aws = c.AWS || s.endpoint.AWS()
 	// The order matters: a refusal by TLS 1.3 also looks like a server that hangs up, a broken rule also loses the connection.
@@ -84,7 +85,13 @@ type symptom struct {
 	now      time.Time
 }
 
-func diagnosis(kind Kind, lines ...string) *Diagnosis { return &Diagnosis{Kind: kind, Lines: lines} }
+// diagnosis makes one. It keeps none of its arguments, and is called rather than put in place of its calls, as add is: both
+// make the many places that call them smaller.
+//
+//go:noinline
+func diagnosis(kind Kind, lines ...string) *Diagnosis {
+	return &Diagnosis{Kind: kind, Lines: slices.Clone(lines)}
+}
 
 func badCredentials(s *symptom) *Diagnosis {
 	e, ok := errors.AsType[*CredentialsError](s.err)
@@ -93,7 +100,7 @@ func badCredentials(s *symptom) *Diagnosis {
 	}
 	d := diagnosis(KindTLS, e.File+": "+e.Problem)
 	if e.Remedy != "" {
-		d.Lines = append(d.Lines, e.Remedy)
+		d.add(e.Remedy)
 	}
 	return d
 }
@@ -132,16 +139,23 @@ func (d *Diagnosis) causes(list ...string) *Diagnosis {
 }
 
 // next appends a command to give next.
+//
+//go:noinline
 func (d *Diagnosis) next(format string, args ...any) *Diagnosis {
 	return d.add("next: " + fmt.Sprintf(format, args...))
 }
 
+// add appends lines.
+//
+//go:noinline
 func (d *Diagnosis) add(lines ...string) *Diagnosis {
 	d.Lines = append(d.Lines, lines...)
 	return d
 }
 
 // where is the address in words.
+//
+//go:noinline
 func (s *symptom) where() string {
 	if s.endpoint.Host == "" {
 		return "the server"

@@ -76,7 +76,7 @@ func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationErr
 		d := diagnosis(KindTLS, "the server's certificate is not signed by "+s.caFile())
 		if len(unverified.UnverifiedCertificates) > 0 {
 			last := unverified.UnverifiedCertificates[len(unverified.UnverifiedCertificates)-1]
-			d.Lines = append(d.Lines, fmt.Sprintf("it is signed by %q", commonName(last)))
+			d.add(fmt.Sprintf("it is signed by %q", commonName(last)))
 		}
 		switch {
 		case s.endpoint.Legacy():
@@ -85,17 +85,17 @@ func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationErr
 			d.causes("it is the wrong CA file: AWS's is https://www.amazontrust.com/repository/AmazonRootCA1.pem",
 				"a proxy on the way reads TLS, and shows a certificate of its own")
 		default:
-			d.Lines = append(d.Lines, "give the CA certificate that the server's was signed with")
+			d.add("give the CA certificate that the server's was signed with")
 		}
 		return d
 	case x509.HostnameError:
 		d := diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not for %s", e.Host))
 		if names := certificateNames(e.Certificate); names != "" {
-			d.Lines = append(d.Lines, "it is for "+names)
+			d.add("it is for " + names)
 		} else {
-			d.Lines = append(d.Lines, "it has no name in its subject alternative names, and the common name does not count")
+			d.add("it has no name in its subject alternative names, and the common name does not count")
 		}
-		d.Lines = append(d.Lines, "use the name of the server as endpoint, in the right region")
+		d.add("use the name of the server as endpoint, in the right region")
 		return d
 	case x509.CertificateInvalidError:
 		switch {
@@ -136,9 +136,9 @@ func badClientCertificate(s *symptom, alert string) *Diagnosis {
 		d.causes(fmt.Sprintf("%s is not registered, or not ACTIVE, in %s: its id is %s", file, s.region("the endpoint's region"), s.certificateID()),
 			"the endpoint is that of another account").next("%s", s.describeCertificate())
 	case alert == alertHandshake:
-		d.Lines = append(d.Lines, "or the two have no cipher suite in common; the server's log says more")
+		d.add("or the two have no cipher suite in common; the server's log says more")
 	default:
-		d.Lines = append(d.Lines, fmt.Sprintf("is %s signed by the CA that the server asks for?", file))
+		d.add(fmt.Sprintf("is %s signed by the CA that the server asks for?", file))
 	}
 	return d
 }

@@ -42,7 +42,7 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 		conn.Close()
 		return nil, &handshakeError{d.endpoint, errNoALPN}
 	}
-	return &tlsConn{Conn: secure, steady: steady}, nil
+	return newTLSConn(secure, steady), nil
 }
 
 // netDialer is what dials unless Config.DialContext does.
@@ -75,10 +75,18 @@ const closeTimeout = 200 * time.Millisecond
 // tlsConn is a TLS connection that closes soon, where package tls would wait for 5 s on a network that takes nothing, and
 // that says why the server refused the certificate.
 type tlsConn struct {
-	*tls.Conn
-	steady  *steadyConn
-	written atomic.Bool // something was
+	net.Conn // secure: the type that is embedded brings all its methods into the program
+	secure   *tls.Conn
+	steady   *steadyConn
+	written  atomic.Bool // something was
 }
+
+func newTLSConn(secure *tls.Conn, steady *steadyConn) *tlsConn {
+	return &tlsConn{Conn: secure, secure: secure, steady: steady}
+}
+
+// ConnectionState is that of [tls.Conn].
+func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secure.ConnectionState() }
 
 // Write writes b. With TLS 1.3 the server looks at our certificate after the handshake, and may have sent an alert and
 // hung up before the first Write, while nobody reads: the alert is then the error.

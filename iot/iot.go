@@ -60,10 +60,12 @@ func (e *invalidError) Is(target error) bool {
 	return target == packet.ErrInvalid || target == ErrLimit && e.limit
 }
 
+//go:noinline
 func invalid(format string, args ...any) error {
 	return &invalidError{reason: fmt.Sprintf(format, args...)}
 }
 
+//go:noinline
 func beyond(format string, args ...any) error {
 	return &invalidError{reason: "AWS IoT Core: " + fmt.Sprintf(format, args...), limit: true}
 }

@@ -250,7 +250,7 @@ func (p *Proxy) handshake(ctx context.Context, conn net.Conn, host string, port 
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, p.untrusted(err)
 		}
-		conn = &tlsConn{Conn: secure, steady: steady}
+		conn = newTLSConn(secure, steady)
 	}
 	if p.http() {
 		return conn, p.askHTTP(conn, net.JoinHostPort(host, strconv.Itoa(int(port))))

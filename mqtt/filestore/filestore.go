@@ -133,7 +133,7 @@ const (
 // makes the directory (mode 0700, files 0600) and an empty session if there is none. It reads the file once, and returns
 // when what All yields is durable. The directory is locked until Close or the end of the process.
 func Open(dir, clientID string, options Options) (*Store, error) {
-	return open(disk{}, defaultSlack, dir, clientID, options)
+	return open(&disk{}, defaultSlack, dir, clientID, options)
 }
 
 func open(system system, slack int64, dir, clientID string, options Options) (*Store, error) {

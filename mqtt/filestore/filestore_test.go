@@ -82,7 +82,7 @@ func opened(t testing.TB, system system, dir string, options Options) *Store {
 
 func TestRecordsOutliveTheStore(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	s := opened(t, disk{}, dir, Options{})
+	s := opened(t, &disk{}, dir, Options{})
 	data := []byte("two")
 	must(t, s.Put(record(3, "three"), record(1, ""), mqtt.Record{Key: key(2), Data: data}, mqtt.Record{Key: mqtt.Key{}, Data: nil}))
 	copy(data, "xxx") // Put does not keep it
@@ -92,14 +92,14 @@ func TestRecordsOutliveTheStore(t *testing.T) {
 	want(t, s, all...)
 	must(t, s.Close())
 
-	s = opened(t, disk{}, dir, Options{})
+	s = opened(t, &disk{}, dir, Options{})
 	want(t, s, all...)
 	must(t, s.Reset())
 	want(t, s)
 	must(t, s.Put(record(4, "four")))
 	must(t, s.Close())
 
-	s = opened(t, disk{}, dir, Options{})
+	s = opened(t, &disk{}, dir, Options{})
 	want(t, s, record(4, "four"))
 	must(t, s.Close())
 }
@@ -433,7 +433,7 @@ func TestOnlyTheUserMayRead(t *testing.T) {
 		t.Skip("Windows has no file modes")
 	}
 	dir := filepath.Join(t.TempDir(), "new", "dir")
-	s := opened(t, disk{}, dir, Options{})
+	s := opened(t, &disk{}, dir, Options{})
 	for n := range 100 {
 		must(t, s.Put(record(1, strings.Repeat("x", 100*n)))) // rewrites the file
 	}
@@ -558,7 +558,7 @@ func TestAFileThatIsNoStoreIsRefused(t *testing.T) {
 }
 
 func TestPayloadsAreNotHeldInMemory(t *testing.T) {
-	s := opened(t, disk{}, t.TempDir(), Options{})
+	s := opened(t, &disk{}, t.TempDir(), Options{})
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

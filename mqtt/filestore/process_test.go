@@ -64,7 +64,7 @@ func (c *child) wait() {
 }
 
 func childOpen(dir string) *Store {
-	s, err := open(disk{}, 4<<10, dir, "client", Options{})
+	s, err := open(&disk{}, 4<<10, dir, "client", Options{})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -136,7 +136,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 			}
 		}
 		c.wait()
-		s := opened(t, disk{}, dir, Options{Warn: func(err error) { t.Log(err) }})
+		s := opened(t, &disk{}, dir, Options{Warn: func(err error) { t.Log(err) }})
 		has := map[int]bool{}
 		for r, err := range s.All() {
 			must(t, err)
@@ -168,7 +168,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 
 func TestASecondOwnerIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	s := opened(t, disk{}, dir, Options{})
+	s := opened(t, &disk{}, dir, Options{})
 	must(t, s.Put(record(1, "one")))
 	refused := func(pid int) {
 		t.Helper()
@@ -203,7 +203,7 @@ func TestASecondOwnerIsRefused(t *testing.T) {
 
 func TestAnOwnerThatSaysNothingIsNamedAsWell(t *testing.T) {
 	dir := t.TempDir()
-	s := opened(t, disk{}, dir, Options{})
+	s := opened(t, &disk{}, dir, Options{})
 	for _, says := range []string{"", "x", "12", "12 \"unfinished", strings.Repeat("9", 1000), "\n\n12"} {
 		must(t, os.WriteFile(s.path(lockName), []byte(says), 0o600))
 		if _, err := Open(dir, "client", Options{}); !errors.Is(err, ErrLocked) || strings.ContainsAny(err.Error(), "\n\r\x00") || len(err.Error()) > 1000 {
@@ -249,7 +249,7 @@ func TestAFileThatMayNotGrow(t *testing.T) {
 		t.Fatalf("%d records and %d failed calls", last+1, failed)
 	}
 	warned := 0
-	s := opened(t, disk{}, dir, Options{Warn: func(err error) {
+	s := opened(t, &disk{}, dir, Options{Warn: func(err error) {
 		if warned++; !strings.Contains(err.Error(), "the disk was full") {
 			t.Errorf("it warns of %v, which does not say what happened", err)
 		}

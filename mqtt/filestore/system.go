@@ -36,9 +36,9 @@ type file interface {
 // disk is the real system. Only the user may read what it makes: messages may be secret.
 type disk struct{}
 
-func (disk) mkdir(dir string) error { return os.Mkdir(dir, 0o700) }
+func (*disk) mkdir(dir string) error { return os.Mkdir(dir, 0o700) }
 
-func (disk) open(name string) (file, int64, error) {
+func (*disk) open(name string) (file, int64, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, 0, err
@@ -54,7 +54,7 @@ func (disk) open(name string) (file, int64, error) {
 	return f, info.Size(), nil
 }
 
-func (disk) create(name string) (file, error) {
+func (*disk) create(name string) (file, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -62,11 +62,11 @@ func (disk) create(name string) (file, error) {
 	return f, nil
 }
 
-func (disk) rename(from, to string) error { return os.Rename(from, to) }
+func (*disk) rename(from, to string) error { return os.Rename(from, to) }
 
-func (disk) remove(name string) error { return os.Remove(name) }
+func (*disk) remove(name string) error { return os.Remove(name) }
 
-func (disk) syncDir(dir string) error {
+func (*disk) syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // it has no such call: NTFS keeps names in its journal
 	}
@@ -80,7 +80,7 @@ func (disk) syncDir(dir string) error {
 
 // lock takes the lock of the operating system on a file, which ends with the process at the latest. What the file says
 // is for people.
-func (disk) lock(name string) (io.Closer, error) {
+func (*disk) lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -9,8 +9,8 @@ import (
 // inbound is the receiver's half of the session: which messages have come and are not yet acknowledged, and in which
 // order the acknowledgements have to leave.
 type inbound struct {
-	arrivals identifiers[arrival] // not yet acknowledged; of this connection, and of earlier ones of this session
-	order    []answer             // answers that this connection owes, in the order of arrival; from first
+	arrivals identifiers[*arrival] // not yet acknowledged; of this connection, and of earlier ones of this session
+	order    []answer              // answers that this connection owes, in the order of arrival; from first
 	first    int
 	copies   int                // how many of order are for copies of a message that came before
 	conn     int                // counts connections

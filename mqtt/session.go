@@ -35,7 +35,7 @@ type session struct {
 	released flowList // PUBREC came, PUBREL sent; in the order of the PUBRECs
 	stream   *stream  // QoS 0, of this connection or the latest
 	bytes    int      // of storing, queue and stream
-	flows    identifiers[flow]
+	flows    identifiers[*flow]
 	lastID   uint16
 	seq      uint64  // of the latest message or PUBREC
 	finished []*flow // ended since the client last looked; and messages of QoS 0,

@@ -11,11 +11,8 @@ import (
 
 // setDefaults checks cfg and fills in what was left zero.
 func (cfg *Config) setDefaults() error {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("%w: "+format, append([]any{packet.ErrInvalid}, args...)...)
-	}
 	if cfg.Dial == nil {
-		return bad("Config.Dial is nil, want a function that opens a network connection")
+		return badConfig("Dial is nil, want a function that opens a network connection")
 	}
 	for _, v := range []struct {
 		name  string
@@ -32,17 +29,17 @@ func (cfg *Config) setDefaults() error {
 		{"MaxAttempts", &cfg.MaxAttempts, 0, 1 << 30},
 	} {
 		if *v.value < 0 || *v.value > v.most {
-			return bad("Config.%s is %d, want 0 (the default, %d) to %d", v.name, *v.value, v.usual, v.most)
+			return badConfig("%s is %d, want 0 (the default, %d) to %d", v.name, *v.value, v.usual, v.most)
 		}
 		if *v.value == 0 {
 			*v.value = v.usual
 		}
 	}
 	if n := cfg.Inflight + cfg.Queue.Messages; cfg.Store != nil && n > 60000 {
-		return bad("Config.Inflight + Config.Queue.Messages is %d, want at most 60000 with a Store: each stored message has an identifier", n)
+		return badConfig("Inflight + Config.Queue.Messages is %d, want at most 60000 with a Store: each stored message has an identifier", n)
 	}
 	if cfg.Queue.Full > DropOldest {
-		return bad("Config.Queue.Full is %d, want Block, Reject or DropOldest", cfg.Queue.Full)
+		return badConfig("Queue.Full is %d, want Block, Reject or DropOldest", cfg.Queue.Full)
 	}
 	for _, v := range []struct {
 		name  string
@@ -57,7 +54,7 @@ func (cfg *Config) setDefaults() error {
 		{"Backoff.Stable", &cfg.Backoff.Stable, 30 * time.Second},
 	} {
 		if *v.value < 0 {
-			return bad("Config.%s is %v, want 0 (the default, %v) or more", v.name, *v.value, v.usual)
+			return badConfig("%s is %v, want 0 (the default, %v) or more", v.name, *v.value, v.usual)
 		}
 		if *v.value == 0 {
 			*v.value = v.usual
@@ -69,7 +66,7 @@ func (cfg *Config) setDefaults() error {
 	case cfg.KeepAlive < 0:
 		cfg.KeepAlive = 0
 	case cfg.KeepAlive > 65535*time.Second:
-		return bad("Config.KeepAlive is %v, want at most 65535 s (18 h 12 min 15 s)", cfg.KeepAlive)
+		return badConfig("KeepAlive is %v, want at most 65535 s (18 h 12 min 15 s)", cfg.KeepAlive)
 	default:
 		cfg.KeepAlive = (cfg.KeepAlive + time.Second - 1).Truncate(time.Second)
 	}
@@ -89,6 +86,13 @@ func (cfg *Config) setDefaults() error {
 		cfg.Trace = &Trace{}
 	}
 	return nil
+}
+
+// badConfig is the error for what stands in Config.
+//
+//go:noinline
+func badConfig(format string, args ...any) error {
+	return fmt.Errorf("%w: Config.%s", packet.ErrInvalid, fmt.Sprintf(format, args...))
 }
 
 // retry is the default of Config.Retry.

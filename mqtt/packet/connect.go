@@ -156,16 +156,13 @@ func AppendConnect(b []byte, c *Connect) ([]byte, error) {
 	b = appendHeader(b, byte(CONNECT)<<4, length)
 	b = append(b, protocolName...)
 	b = append(b, 4, flags, byte(c.KeepAlive>>8), byte(c.KeepAlive))
-	b = appendField(b, c.ClientID)
-	if c.Will {
-		b = appendField(b, c.WillTopic)
-		b = appendField(b, c.WillMessage)
-	}
-	if c.HasUserName {
-		b = appendField(b, c.UserName)
-	}
-	if c.HasPassword {
-		b = appendField(b, c.Password)
+	for _, field := range [...]struct {
+		value []byte
+		there bool
+	}{{c.ClientID, true}, {c.WillTopic, c.Will}, {c.WillMessage, c.Will}, {c.UserName, c.HasUserName}, {c.Password, c.HasPassword}} {
+		if field.there {
+			b = appendField(b, field.value)
+		}
 	}
 	return b, nil
 }

@@ -109,6 +109,8 @@ func (w *walk) found(result StepResult, name, format string, args ...any) bool {
 }
 
 // failed yields a failure, and returns false.
+//
+//go:noinline
 func (w *walk) failed(name string, err error, d *Diagnosis) bool {
 	w.yield(Step{Name: name, Result: Failed, Found: d.Lines[0], Err: err, Diagnosis: d})
 	return false

@@ -177,6 +177,8 @@ func (c *Config) tls(e Endpoint, aws bool) (*tls.Config, error) {
 }
 
 // protocols are what is offered by ALPN.
+//
+//go:noinline
 func (c *Config) protocols(e Endpoint) []string {
 	switch {
 	case c.Authorizer != nil:
@@ -195,6 +197,7 @@ func (c *Config) needALPN(e Endpoint, aws bool) string {
 	return ""
 }
 
+//go:noinline
 func (c *Config) clock() func() time.Time {
 	if c.now == nil {
 		return time.Now

@@ -148,6 +148,8 @@ func (f CredentialFiles) search(m *material) error {
 const wantedFiles = "the directory needs private.key, cert.pem and AmazonRootCA1.pem, or the files as AWS gives them"
 
 // missing is the error for a directory that lacks a file.
+//
+//go:noinline
 func missing(dir, name, remedy string) error {
 	return &CredentialsError{File: filepath.Join(dir, name), Problem: "no such file", Remedy: remedy, cause: fs.ErrNotExist}
 }

@@ -144,6 +144,8 @@ func (m *material) credentials(now time.Time) (*Credentials, error) {
 }
 
 // rootsAlone returns c without key and certificate.
+//
+//go:noinline
 func (c *Credentials) rootsAlone() *Credentials {
 	none := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
 	return &Credentials{CAFile: c.CAFile, roots: c.roots, certificate: none}

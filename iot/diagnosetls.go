@@ -151,6 +151,8 @@ func (s *symptom) caFile() string {
 }
 
 // commonName is a name for the issuer of a certificate.
+//
+//go:noinline
 func commonName(certificate *x509.Certificate) string {
 	if certificate.Issuer.CommonName != "" {
 		return certificate.Issuer.CommonName

@@ -46,6 +46,8 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // netDialer is what dials unless Config.DialContext does.
+//
+//go:noinline
 func netDialer() func(ctx context.Context, network, address string) (net.Conn, error) {
 	d := &net.Dialer{
 		// MQTT has its own keep alive. This one only finds the connections that it does not know of, such as one whose

@@ -298,6 +298,7 @@ func (f *pemFile) rootCertificates(now time.Time) ([]*x509.Certificate, error) {
 	return f.certificates, nil
 }
 
+//go:noinline
 func (f *pemFile) has(kind string) bool { return slices.Contains(f.others, kind) }
 
 // found lists what is in f.

@@ -123,6 +123,8 @@ func (p *Proxy) http() bool { return p.scheme[0] == 'h' }
 func (p *Proxy) resolves() bool { return p.scheme != "socks5" }
 
 // String returns the URL without user name and password.
+//
+//go:noinline
 func (p *Proxy) String() string { return p.scheme + "://" + p.server.Address() }
 
 // Format prints String, whatever the verb.

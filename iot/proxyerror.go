@@ -41,6 +41,7 @@ func (p *Proxy) fault(cause error, format string, args ...any) *ProxyError {
 	return &ProxyError{Proxy: p.String(), Problem: oneLine(fmt.Sprintf("%.500s", fmt.Sprintf(format, args...))), cause: cause}
 }
 
+//go:noinline
 func (e *ProxyError) remedy(remedy string) *ProxyError {
 	e.Remedy = remedy
 	return e

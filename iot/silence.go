@@ -40,6 +40,8 @@ func (e *SilenceError) Error() string {
 }
 
 // oneLine replaces what would make more than one line of s, or play with a terminal.
+//
+//go:noinline
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || 0x7f <= r && r < 0xa0 || r == 0x2028 || r == 0x2029 {

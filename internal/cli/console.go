@@ -21,6 +21,8 @@ type console struct {
 }
 
 // say prints a line on how things go.
+//
+//go:noinline
 func (c *console) say(format string, args ...any) {
 	if !c.terse {
 		c.conclude(format, args...)
@@ -110,6 +112,8 @@ func span(d time.Duration) string {
 }
 
 // plural is "1 message", "2 messages".
+//
+//go:noinline
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -70,6 +70,8 @@ func (f *failure) tell(t *Table, p *Process, log *console) ExitCode {
 }
 
 // signalCode is the exit code of a program that the signal s stopped.
+//
+//go:noinline
 func signalCode(s os.Signal) ExitCode {
 	if s == os.Interrupt {
 		return ExitInterrupted

@@ -67,6 +67,8 @@ func (o *login) openSecrets(patience time.Duration) (err error) {
 }
 
 // custom returns the authorizer of the options, nil if there is none.
+//
+//go:noinline
 func (o *login) custom() *iot.Authorizer {
 	if !o.authorizerGiven {
 		return nil

@@ -103,6 +103,8 @@ func (t *Table) Mistake(p *Process, format string, args ...any) ExitCode {
 }
 
 // Given reports whether the option with this long name has its value from the command line or the environment.
+//
+//go:noinline
 func (t *Table) Given(name string) bool {
 	return t.origin[name] != fromDefault
 }

@@ -134,6 +134,8 @@ func quote(s string) string {
 }
 
 // printable is quote for what needs no quotes if it has no special characters.
+//
+//go:noinline
 func printable(s string) string {
 	if q := quote(s); q != `"`+s+`"` {
 		return q

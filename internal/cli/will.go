@@ -53,6 +53,8 @@ func (w *will) check(t *Table, aws bool) error {
 const maxWill = 65_535
 
 // of is the will, or nil if there is to be none.
+//
+//go:noinline
 func (w *will) of() *mqtt.Message {
 	if w.topic == "" {
 		return nil

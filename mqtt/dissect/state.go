@@ -208,6 +208,8 @@ func (p *Packet) at(name string) int {
 }
 
 // field is the first field with this name, or nil.
+//
+//go:noinline
 func (p *Packet) field(name string) *Field {
 	for i := range p.Fields {
 		if p.Fields[i].Name == name {

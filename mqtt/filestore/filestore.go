@@ -173,6 +173,7 @@ func open(system system, slack int64, dir, clientID string, options Options) (*S
 	return s, nil
 }
 
+//go:noinline
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
 // makeDir makes a directory, and what is missing above it, durably.

@@ -65,6 +65,8 @@ func (f fault) in(t Type, start int, field string) error {
 }
 
 // out makes an error of f, for a field that would start at byte start of a packet to be sent.
+//
+//go:noinline
 func (f fault) out(t Type, start int, field string) error {
 	return &Error{Type: t, Offset: start + f.offset, Rule: f.rule, Reason: field + " " + f.reason, sent: true}
 }

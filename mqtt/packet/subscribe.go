@@ -18,6 +18,8 @@ type Requests []byte
 
 // Add appends a request to r and returns the longer list. It checks nothing, AppendSubscribe does; a filter above
 // 65 535 bytes, which the wire cannot say, becomes an empty one, which AppendSubscribe refuses.
+//
+//go:noinline
 func (r Requests) Add(filter string, q QoS) Requests {
 	if len(filter) > maxString {
 		filter = ""

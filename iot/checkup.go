@@ -81,10 +81,11 @@ func (c Checkup) Steps(ctx context.Context) iter.Seq[Step] {
 			w.Timeout = 10 * time.Second
 		}
 		defer w.end()
-		for _, step := range []func(context.Context) bool{
-			w.start, w.clock, w.proxy, w.name, w.tcp, w.tls, w.certificate, w.connect, w.subscribe, w.publish,
+		for _, step := range []func(*walk, context.Context) bool{
+			(*walk).start, (*walk).clock, (*walk).proxy, (*walk).name, (*walk).tcp, (*walk).tls, (*walk).certificate,
+			(*walk).connect, (*walk).subscribe, (*walk).publish,
 		} {
-			if ctx.Err() != nil || !step(ctx) {
+			if ctx.Err() != nil || !step(w, ctx) {
 				return
 			}
 		}

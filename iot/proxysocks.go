@@ -1,10 +1,10 @@
 package iot
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 )
 
 // askSOCKS asks for a tunnel to host and port (RFC 1928). When it returns nil, the next byte on conn is the server's.
@@ -36,7 +36,7 @@ func (p *Proxy) askSOCKS(conn net.Conn, host string, port uint16) error {
 		return p.notSOCKS(answer[0])
 	}
 	if answer[1] != 0 {
-		return socksReply{p.socksRefusal(answer[1], net.JoinHostPort(host, fmt.Sprint(port)))}
+		return socksReply{p.socksRefusal(answer[1], net.JoinHostPort(host, strconv.Itoa(int(port))))}
 	}
 	// The address from which the proxy connects: nobody needs it, but it has to be read.
 	size := map[byte]int{socksIPv4: 4, socksIPv6: 16}[answer[3]]

@@ -354,7 +354,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if over != nil {
 		return err
 	}
-	patience, stop := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Timeout)
+	patience, stop := context.WithTimeout(context.Background(), c.cfg.Timeout)
 	defer stop()
 	c.await(patience, func() (bool, error) { return c.over != nil, nil })
 	return err

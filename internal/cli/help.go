@@ -33,7 +33,7 @@ func (t *Table) Help() string {
 	for _, note := range notes {
 		b.WriteByte('\n')
 		for _, line := range wrap(note, helpWidth) {
-			fmt.Fprintln(&b, line)
+			b.WriteString(line + "\n")
 		}
 	}
 	return b.String()
@@ -78,7 +78,7 @@ func writeOption(b *strings.Builder, o *Option) {
 	}
 	lines := wrap(o.Help, helpWidth-helpColumn)
 	if len(left) >= helpColumn {
-		fmt.Fprintln(b, left)
+		b.WriteString(left + "\n")
 		left = ""
 	}
 	for i, line := range lines {
@@ -87,12 +87,12 @@ func writeOption(b *strings.Builder, o *Option) {
 		if i == len(lines)-1 && o.Default != "" {
 			preset := "[default: " + o.Default + "]"
 			if len(line)+2+len(preset) > helpWidth {
-				fmt.Fprintln(b, line)
+				b.WriteString(line + "\n")
 				line = ""
 			}
 			line += strings.Repeat(" ", helpWidth-len(line)-len(preset)) + preset
 		}
-		fmt.Fprintln(b, line)
+		b.WriteString(line + "\n")
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -55,7 +56,7 @@ func (p *progress) text() string {
 	if now.at.Sub(p.newer.at) >= rateWindow {
 		p.older, p.newer = p.newer, now
 	}
-	line := fmt.Sprint(p.done)
+	line := strconv.Itoa(p.done)
 	if p.total > 0 {
 		line += fmt.Sprintf("/%d", p.total)
 	}

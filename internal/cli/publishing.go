@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -370,7 +371,7 @@ func (r *publishing) show(res result) {
 	if res.qos > 0 {
 		outcome = "acknowledged in " + span(res.took)
 	}
-	number := fmt.Sprint(res.n)
+	number := strconv.Itoa(res.n)
 	if res.resumed {
 		number = "of an earlier run:"
 	} else if r.tally.total > 0 {

@@ -85,6 +85,8 @@ func (c *Client) commit() {
 }
 
 // acceptStored ends the wait of a submit for the store.
+//
+//go:noinline
 func (c *Client) acceptStored(f *flow, err error) {
 	c.session.stored(f, err)
 	if err == nil {

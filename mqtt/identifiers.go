@@ -97,6 +97,8 @@ func (t *identifiers[T]) delete(id uint16) {
 }
 
 // all returns the things, in no order.
+//
+//go:noinline
 func (t *identifiers[T]) all() (things []T) {
 	for _, s := range t.slots {
 		if s.used {

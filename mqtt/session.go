@@ -493,6 +493,8 @@ func (s *session) wanted(f *flow) packet.Type {
 }
 
 // violation makes the error for a packet that is well-formed but may not come here.
+//
+//go:noinline
 func violation(t packet.Type, rule, format string, args ...any) error {
 	return &packet.Error{Type: t, Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }

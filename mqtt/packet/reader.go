@@ -202,6 +202,7 @@ func read(src io.Reader, p []byte) (n int, err error) {
 	return 0, io.ErrNoProgress
 }
 
+//go:noinline
 func (r *Reader) grow() {
 	buf := make([]byte, 2*len(r.buf))
 	r.w = copy(buf, r.buf[r.r:r.w])

@@ -73,6 +73,8 @@ func textField(t Type, body []byte, at int, rule, name string) (value []byte, ne
 }
 
 // checkField refuses a string or binary field that is too long for its 16-bit length.
+//
+//go:noinline
 func checkField(t Type, at int, value []byte, name string) error {
 	if len(value) > maxString {
 		return invalid(t, at, "1.5.3", "%s has %d bytes, want at most %d", name, len(value), maxString)

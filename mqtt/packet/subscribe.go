@@ -18,15 +18,8 @@ type Requests []byte
 
 // Add appends a request to r and returns the longer list. It checks nothing, AppendSubscribe does; a filter above
 // 65 535 bytes, which the wire cannot say, becomes an empty one, which AppendSubscribe refuses.
-//
-//go:noinline
 func (r Requests) Add(filter string, q QoS) Requests {
-	if len(filter) > maxString {
-		filter = ""
-	}
-	r = append(r, byte(len(filter)>>8), byte(len(filter)))
-	r = append(r, filter...)
-	return append(r, byte(q))
+	return append(Requests(Filters(r).Add(filter)), byte(q))
 }
 
 // All yields the requests in order. The filters are views into r.
@@ -53,46 +46,68 @@ func (r Requests) Len() (n int) {
 // ParseSubscribe reads the body of a SUBSCRIBE. Requests is a view into body. Its error is an [*Error] that matches
 // [ErrMalformed].
 func ParseSubscribe(body []byte) (Subscribe, error) {
-	if len(body) < 2 {
-		return Subscribe{}, malformed(SUBSCRIBE, len(body), "3.8.2", "the packet ends in the packet identifier")
+	id, err := parseFilters(SUBSCRIBE, body)
+	if err != nil {
+		return Subscribe{}, err
 	}
-	s := Subscribe{ID: uint16(body[0])<<8 | uint16(body[1]), Requests: Requests(body[2:])}
-	if s.ID == 0 {
-		return Subscribe{}, malformed(SUBSCRIBE, 0, "MQTT-2.3.1-1", "packet identifier is 0, want 1 to 65535")
-	}
-	if len(s.Requests) == 0 {
-		return Subscribe{}, malformed(SUBSCRIBE, 2, "MQTT-3.8.3-3", "no topic filter, want at least one")
-	}
-	for at := 2; at < len(body); at++ {
-		filter, next, err := field(SUBSCRIBE, body, at, "3.8.3", "topic filter")
-		if err != nil {
-			return Subscribe{}, err
-		}
-		if f, ok := checkFilter(filter); !ok { // [MQTT-3.8.3-1]
-			return Subscribe{}, f.in(SUBSCRIBE, at+2, "topic filter")
-		}
-		if next == len(body) {
-			return Subscribe{}, malformed(SUBSCRIBE, next, "3.8.3", "the packet ends before the QoS of the last topic filter")
-		}
-		if q := body[next]; q > 2 { // [MQTT-3-8.3-4], spelled so in the standard
-			return Subscribe{}, malformed(SUBSCRIBE, next, "MQTT-3-8.3-4", "requested QoS byte is %02x, want 00, 01 or 02", q)
-		}
-		at = next
-	}
-	return s, nil
+	return Subscribe{ID: id, Requests: body[2:]}, nil
 }
 
 // AppendSubscribe appends a SUBSCRIBE packet to b (section 3.8). Its error is an [*Error] that matches [ErrInvalid]; b
 // is then returned as it was.
 func AppendSubscribe(b []byte, s *Subscribe) ([]byte, error) {
-	if err := checkLength(SUBSCRIBE, 2+len(s.Requests)); err != nil {
+	return appendFilters(b, SUBSCRIBE, s.ID, s.Requests)
+}
+
+// parseFilters holds the rules for the body of a SUBSCRIBE and of an UNSUBSCRIBE, which differ in the QoS that follows each
+// filter of the first. It returns the packet identifier.
+func parseFilters(t Type, body []byte) (id uint16, err error) {
+	variable, payload, least := "3.8.2", "3.8.3", "MQTT-3.8.3-3"
+	if t == UNSUBSCRIBE {
+		variable, payload, least = "3.10.2", "3.10.3", "MQTT-3.10.3-2"
+	}
+	if len(body) < 2 {
+		return 0, malformed(t, len(body), variable, "the packet ends in the packet identifier")
+	}
+	if id = uint16(body[0])<<8 | uint16(body[1]); id == 0 {
+		return 0, malformed(t, 0, "MQTT-2.3.1-1", "packet identifier is 0, want 1 to 65535")
+	}
+	if len(body) == 2 {
+		return 0, malformed(t, 2, least, "no topic filter, want at least one")
+	}
+	for at := 2; at < len(body); {
+		filter, next, err := field(t, body, at, payload, "topic filter")
+		if err != nil {
+			return 0, err
+		}
+		if f, ok := checkFilter(filter); !ok { // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+			return 0, f.in(t, at+2, "topic filter")
+		}
+		at = next
+		if t == UNSUBSCRIBE {
+			continue
+		}
+		if at == len(body) {
+			return 0, malformed(t, at, payload, "the packet ends before the QoS of the last topic filter")
+		}
+		if q := body[at]; q > 2 { // [MQTT-3-8.3-4], spelled so in the standard
+			return 0, malformed(t, at, "MQTT-3-8.3-4", "requested QoS byte is %02x, want 00, 01 or 02", q)
+		}
+		at++
+	}
+	return id, nil
+}
+
+// appendFilters appends a SUBSCRIBE or UNSUBSCRIBE with this list.
+func appendFilters(b []byte, t Type, id uint16, list []byte) ([]byte, error) {
+	if err := checkLength(t, 2+len(list)); err != nil {
 		return b, err
 	}
-	longer := appendHeader(b, byte(SUBSCRIBE)<<4|fixedFlags(SUBSCRIBE), 2+len(s.Requests))
+	longer := appendHeader(b, byte(t)<<4|fixedFlags(t), 2+len(list))
 	body := len(longer)
-	longer = append(longer, byte(s.ID>>8), byte(s.ID))
-	longer = append(longer, s.Requests...)
-	if _, err := ParseSubscribe(longer[body:]); err != nil {
+	longer = append(longer, byte(id>>8), byte(id))
+	longer = append(longer, list...)
+	if _, err := parseFilters(t, longer[body:]); err != nil {
 		err.(*Error).sent = true
 		return b, err
 	}

@@ -82,37 +82,36 @@ func listed(names []string) string {
 
 // hangUpCauses says why the server may have hung up, and what to do.
 func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
-	var causes []string
-	because := func(list ...string) { causes = append(causes, list...) }
+	var reasons Diagnosis // of which only the lines count
 	usual := s.aws && e.Up >= recheck // no packet need be the reason
 	if usual && e.Acknowledged > 0 && doing(e) != "" {
-		because(everyNowAndThen)
+		reasons.add(everyNowAndThen)
 	}
 	switch {
 	case !s.aws && doing(e) != "":
-		because("brokers hang up on what they do not allow; the broker's log says whether it is this")
+		reasons.add("brokers hang up on what they do not allow; the broker's log says whether it is this")
 	case s.aws:
 		if len(e.Subscribing) > 0 {
-			because(s.subscribeCauses(e.Subscribing)...)
+			reasons.add(s.subscribeCauses(e.Subscribing)...)
 		}
 		if e.Publishing != nil {
-			because(s.publishCauses(e.Publishing)...)
+			reasons.add(s.publishCauses(e.Publishing)...)
 		}
 	}
 	switch {
 	case e.Idle >= idleLimit:
-		because(fmt.Sprintf("no packet went either way for %v, and routers and load balancers forget such a connection; "+
+		reasons.add(fmt.Sprintf("no packet went either way for %v, and routers and load balancers forget such a connection; "+
 			"use a keep alive of 30 s to 60 s", e.Idle.Round(time.Second)))
 	case e.Short >= shortInARow && !s.ownID():
-		because(s.sharedID())
+		reasons.add(s.sharedID())
 	}
-	if len(causes) == 0 {
-		because(s.usualCauses()...)
+	if len(reasons.Lines) == 0 {
+		reasons.add(s.usualCauses()...)
 	}
 	if s.aws && e.Cause == nil { // it is not known what was going on
-		because("AWS IoT hangs up on a publish or subscribe that " + s.policies() + " allows")
+		reasons.add("AWS IoT hangs up on a publish or subscribe that " + s.policies() + " allows")
 	}
-	d.causes(causes...)
+	d.causes(reasons.Lines...)
 	switch {
 	case s.aws && len(e.Subscribing) > 0:
 		d.next("%s", s.testSubscribe(e.Subscribing))

@@ -58,9 +58,14 @@ func (j *journal) before(position uint64) {
 // put adds a record.
 func (s *session) put(k Key) {
 	if s.durable {
-		s.journal.before(s.position())
-		s.records = append(s.records, Record{Key: k})
+		s.note(k)
 	}
+}
+
+//go:noinline
+func (s *session) note(k Key) {
+	s.journal.before(s.position())
+	s.records = append(s.records, Record{Key: k})
 }
 
 // pair makes one number of a number of up to 48 bits and an identifier.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -11,7 +10,7 @@ import (
 func (t *Table) completion(names []string) (string, error) {
 	o := t.find("completion", false)
 	if err := o.set(names); err != nil {
-		return "", fmt.Errorf("%s: %w", o.spelling(), err)
+		return "", errorf("%s: %w", o.spelling(), err)
 	}
 	switch names[len(names)-1] {
 	case "bash":

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -96,7 +95,7 @@ func (o *connection) outputOptions() []Option {
 // target checks the options that say where to connect.
 func (o *connection) target(t *Table) (iot.Endpoint, error) {
 	if o.endpoint == "" {
-		return iot.Endpoint{}, fmt.Errorf("no endpoint: give -e ENDPOINT or set %s", t.Variable("endpoint"))
+		return iot.Endpoint{}, errorf("no endpoint: give -e ENDPOINT or set %s", t.Variable("endpoint"))
 	}
 	if t.FlagGiven("client-prefix") && !t.FlagGiven("client-id") {
 		o.clientID = "" // A flag wins over the variable of the option that would replace it, too.

@@ -93,5 +93,10 @@ func isClosedPipe(err error) bool {
 
 // outputError names standard output in an error of a write to it.
 func outputError(err error) error {
-	return fmt.Errorf("standard output: %w", withoutPath(err))
+	return errorf("standard output: %w", withoutPath(err))
 }
+
+// errorf is fmt.Errorf, which the compiler would put in place of each of its calls: they are many.
+//
+//go:noinline
+func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }

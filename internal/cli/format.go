@@ -65,7 +65,7 @@ func parseFormat(s string) (format, error) {
 				best, least = "; did you mean "+f.name+"?", d
 			}
 		}
-		return nil, fmt.Errorf("%s is none of pretty, json, raw, text, hex, base64, and no pattern such as '%%t %%p'%s", quote(s), best)
+		return nil, errorf("%s is none of pretty, json, raw, text, hex, base64, and no pattern such as '%%t %%p'%s", quote(s), best)
 	}
 	var f format
 	var text []byte
@@ -130,19 +130,19 @@ func parsePart(s string) (p piece, n int, err error) {
 	if n < len(s) && s[n] == '.' {
 		n++
 		if p.most = number(); p.most == 0 {
-			return p, 0, fmt.Errorf("%s: a number is to follow the point", quote("%"+s[:n]))
+			return p, 0, errorf("%s: a number is to follow the point", quote("%"+s[:n]))
 		}
 	}
 	const most = 1000 // wider than any terminal: a line of a terabyte is a mistake
 	letter, size := utf8.DecodeRuneInString(s[n:])
 	switch {
 	case p.width > most || p.most > most:
-		return p, 0, fmt.Errorf("%s: a width is at most %d", quote("%"+s[:n+size]), most)
+		return p, 0, errorf("%s: a width is at most %d", quote("%"+s[:n+size]), most)
 	case size == 0:
 		return p, 0, errors.New(`nothing follows the last %; a percent sign itself is %%`)
 	case letter == '%' && n == 0:
 	case letter >= utf8.RuneSelf || strings.IndexByte(parts, byte(letter)) < 0:
-		return p, 0, fmt.Errorf("%s is unknown; there are %%t topic, %%p payload, %%q QoS, %%r retain, %%d dup, %%m packet identifier, %%l length, %%x and %%X hex, "+
+		return p, 0, errorf("%s is unknown; there are %%t topic, %%p payload, %%q QoS, %%r retain, %%d dup, %%m packet identifier, %%l length, %%x and %%X hex, "+
 			"%%b base64, %%j JSON, %%I time, %%U Unix time, %%%%", quote("%"+s[:n+size]))
 	}
 	p.part = byte(letter)
@@ -159,7 +159,7 @@ func parseEscape(s string) (byte, error) {
 		return values[i], nil
 	}
 	_, size := utf8.DecodeRuneInString(s)
-	return 0, fmt.Errorf(`%s is unknown; there are \n \t \r \0 \a \e \v \\`, printable(`\`+s[:size]))
+	return 0, errorf(`%s is unknown; there are \n \t \r \0 \a \e \v \\`, printable(`\`+s[:size]))
 }
 
 // forPeople reports whether f is pretty: who reads it wants to be told the topic besides.

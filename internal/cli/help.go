@@ -12,18 +12,17 @@ const (
 
 // Help returns the help text: no line is longer than 80 columns.
 func (t *Table) Help() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s - %s\n\nUsage:\n  %s\n", t.Program, t.Summary, strings.TrimSpace(t.Program+" "+t.Usage))
+	text := fmt.Sprintf("%s - %s\n\nUsage:\n  %s\n", t.Program, t.Summary, strings.TrimSpace(t.Program+" "+t.Usage))
 	if len(t.Examples) > 0 {
-		b.WriteString("\nExamples:\n")
+		text += "\nExamples:\n"
 		for _, line := range t.Examples {
-			fmt.Fprintf(&b, "  %s\n", line)
+			text += "  " + line + "\n"
 		}
 	}
 	for _, g := range t.sections() {
-		fmt.Fprintf(&b, "\n%s:\n", g.Title)
+		text += "\n" + g.Title + ":\n"
 		for i := range g.Options {
-			writeOption(&b, &g.Options[i])
+			text += g.Options[i].help()
 		}
 	}
 	notes := t.Notes
@@ -31,12 +30,12 @@ func (t *Table) Help() string {
 		notes = append([]string{note}, notes...)
 	}
 	for _, note := range notes {
-		b.WriteByte('\n')
+		text += "\n"
 		for _, line := range wrap(note, helpWidth) {
-			b.WriteString(line + "\n")
+			text += line + "\n"
 		}
 	}
-	return b.String()
+	return text
 }
 
 // introduce tells those who call a program with nothing at all what it is, and the first example: they see more of it than
@@ -65,7 +64,8 @@ func (t *Table) variables() string {
 		". A flag wins over the variable; an empty variable counts as unset."
 }
 
-func writeOption(b *strings.Builder, o *Option) {
+// help writes the lines about o.
+func (o *Option) help() (text string) {
 	left := "      --" + o.Name
 	if o.Letter != "" {
 		left = "  -" + o.Letter + ", --" + o.Name
@@ -78,7 +78,7 @@ func writeOption(b *strings.Builder, o *Option) {
 	}
 	lines := wrap(o.Help, helpWidth-helpColumn)
 	if len(left) >= helpColumn {
-		b.WriteString(left + "\n")
+		text += left + "\n"
 		left = ""
 	}
 	for i, line := range lines {
@@ -87,13 +87,14 @@ func writeOption(b *strings.Builder, o *Option) {
 		if i == len(lines)-1 && o.Default != "" {
 			preset := "[default: " + o.Default + "]"
 			if len(line)+2+len(preset) > helpWidth {
-				b.WriteString(line + "\n")
+				text += line + "\n"
 				line = ""
 			}
 			line += strings.Repeat(" ", helpWidth-len(line)-len(preset)) + preset
 		}
-		b.WriteString(line + "\n")
+		text += line + "\n"
 	}
+	return text
 }
 
 // wrap cuts s at spaces into lines of at most width characters. Only a word that is longer makes a longer line.

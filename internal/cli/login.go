@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -117,7 +116,7 @@ func secretFile(option, name string, patience time.Duration) (func() ([]byte, er
 	read := func() ([]byte, error) {
 		secret, err := readSecret(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %v", option, err) // no error of the network, whatever it holds
+			return nil, errorf("%s: %v", option, err) // no error of the network, whatever it holds
 		}
 		return secret, nil
 	}
@@ -138,7 +137,7 @@ func secretFile(option, name string, patience time.Duration) (func() ([]byte, er
 	case r := <-done:
 		return func() ([]byte, error) { return r.secret, nil }, r.err
 	case <-time.After(patience):
-		return nil, fmt.Errorf("%s: %s: nobody has written to it for %s", option, name, span(patience))
+		return nil, errorf("%s: %s: nobody has written to it for %s", option, name, span(patience))
 	}
 }
 
@@ -156,9 +155,9 @@ func readSecret(name string) ([]byte, error) {
 	secret := bytes.TrimSuffix(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\r"))
 	switch {
 	case len(secret) == 0:
-		return nil, fmt.Errorf("%s is empty", name)
+		return nil, errorf("%s is empty", name)
 	case len(secret) > maxSecret:
-		return nil, fmt.Errorf("%s has more than %d bytes, which is no secret", name, maxSecret)
+		return nil, errorf("%s has more than %d bytes, which is no secret", name, maxSecret)
 	}
 	return secret, nil
 }

@@ -98,7 +98,7 @@ func (t *Table) Parse(p *Process) (code ExitCode, done bool) {
 
 // Mistake prints one line about a mistake in the use of the program, and returns the exit code for it.
 func (t *Table) Mistake(p *Process, format string, args ...any) ExitCode {
-	fmt.Fprintf(p.Stderr, "%s: %s (%[1]s --help lists the options)\n", t.Program, oneLine(fmt.Errorf(format, args...).Error()))
+	fmt.Fprintf(p.Stderr, "%s: %s (%[1]s --help lists the options)\n", t.Program, oneLine(errorf(format, args...).Error()))
 	return ExitUsage
 }
 
@@ -192,7 +192,7 @@ func (t *Table) collect(args []string) (map[string][]string, error) {
 	case len(operands) == 1 && t.Operand != nil:
 		*t.Operand = operands[0]
 	case len(operands) > 0:
-		return nil, fmt.Errorf("unexpected argument %s; %s", quote(operands[0]), hint)
+		return nil, errorf("unexpected argument %s; %s", quote(operands[0]), hint)
 	}
 	return words, nil
 }
@@ -221,7 +221,7 @@ func (t *Table) read(words map[string][]string, arg string, rest []string) ([]st
 		value = o.Optional
 	case len(rest) == 0, o.Max != "" && len(rest[0]) == 2 && rest[0][0] == '-' && rest[0][1] > '9':
 		// -t is no number: who writes -n -t a takes -n for a switch.
-		return nil, fmt.Errorf("%s needs a value: %[1]s %s", arg, o.Metavar)
+		return nil, errorf("%s needs a value: %[1]s %s", arg, o.Metavar)
 	default:
 		value, rest = rest[0], rest[1:]
 	}
@@ -247,15 +247,15 @@ func (o *Option) isSwitch() bool {
 // unknown says that there is no such option, and which one may have been meant.
 func (t *Table) unknown(arg, name string) error {
 	arg, _, _ = strings.Cut(arg, "=")
-	err := fmt.Errorf("no such option: %s", printable(arg))
+	err := errorf("no such option: %s", printable(arg))
 	best := 3
 	for _, o := range t.options() {
 		if len(name) == 1 && strings.ToLower(name) == strings.ToLower(o.Letter) {
-			return fmt.Errorf("%w; did you mean %s?", err, o.spelling())
+			return errorf("%w; did you mean %s?", err, o.spelling())
 		}
 		if d := distance(name, o.Name); d < best && 2*d <= len(name) {
 			best = d
-			err = fmt.Errorf("no such option: %s; did you mean --%s?", printable(arg), o.Name)
+			err = errorf("no such option: %s; did you mean --%s?", printable(arg), o.Name)
 		}
 	}
 	return err
@@ -303,7 +303,7 @@ func (t *Table) store(words map[string][]string, getenv func(string) string) err
 		if texts := words[o.Name]; texts != nil {
 			t.origin[o.Name] = fromFlag
 			if err := o.set(texts); err != nil {
-				return fmt.Errorf("%s: %w", o.spelling(), err)
+				return errorf("%s: %w", o.spelling(), err)
 			}
 			continue
 		}
@@ -314,7 +314,7 @@ func (t *Table) store(words map[string][]string, getenv func(string) string) err
 		if text := getenv(variable); text != "" {
 			t.origin[o.Name] = fromEnvironment
 			if err := o.setVariable(text); err != nil {
-				return fmt.Errorf("%s: %w", variable, err)
+				return errorf("%s: %w", variable, err)
 			}
 		}
 	}
@@ -329,7 +329,7 @@ func (t *Table) oneOf(words map[string][]string) (bool, error) {
 			continue
 		}
 		if first != nil {
-			return false, fmt.Errorf("%s and %s exclude each other", first.spelling(), o.spelling())
+			return false, errorf("%s and %s exclude each other", first.spelling(), o.spelling())
 		}
 		first = o
 	}
@@ -344,7 +344,7 @@ func (t *Table) oneVariable() error {
 			continue
 		}
 		if first != "" {
-			return fmt.Errorf("%s and %s exclude each other", t.Variable(first), t.Variable(name))
+			return errorf("%s and %s exclude each other", t.Variable(first), t.Variable(name))
 		}
 		first = name
 	}

@@ -147,7 +147,7 @@ func (o *publisherOptions) check(t *Table) (iot.Endpoint, error) {
 	if o.dryRun {
 		for _, name := range []string{"check", "json", "store", "page", "pcap", "keylog"} {
 			if t.Given(name) {
-				return iot.Endpoint{}, fmt.Errorf("--dry-run and --%s exclude each other: it opens no connection, and keeps nothing", name)
+				return iot.Endpoint{}, errorf("--dry-run and --%s exclude each other: it opens no connection, and keeps nothing", name)
 			}
 		}
 		o.endpoint = cmp.Or(o.endpoint, "mqtt://localhost")
@@ -201,7 +201,7 @@ func (o *publisherOptions) checkMessage(target iot.Endpoint, messages source) er
 		return iot.Check(m)
 	}
 	if err := packet.ValidTopic(m.Topic); err != nil {
-		return fmt.Errorf("-t/--topic %s: %w", quote(o.topic), err)
+		return errorf("-t/--topic %s: %w", quote(o.topic), err)
 	}
 	return nil
 }

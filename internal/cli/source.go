@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -62,12 +61,12 @@ func lines(r io.Reader, count int) source {
 		}
 		switch {
 		case len(line) > maxLine:
-			return nil, fmt.Errorf("line %d of standard input is longer than %d bytes, the most that -l takes; -f - sends all of it as one message",
+			return nil, errorf("line %d of standard input is longer than %d bytes, the most that -l takes; -f - sends all of it as one message",
 				number, maxLine)
 		case err == io.EOF && len(line) == 0:
 			return nil, io.EOF
 		case err != nil && err != io.EOF:
-			return nil, fmt.Errorf("standard input, line %d: %w", number, withoutPath(err))
+			return nil, errorf("standard input, line %d: %w", number, withoutPath(err))
 		}
 		return append([]byte{}, line...), nil
 	}}
@@ -89,10 +88,10 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	n, err := b.ReadFrom(io.LimitReader(stdin, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", printable(shown), withoutPath(err))
+		return nil, errorf("%s: %w", printable(shown), withoutPath(err))
 	}
 	if n > maxFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes, which no MQTT packet can hold", printable(shown), maxFile)
+		return nil, errorf("%s is larger than %d bytes, which no MQTT packet can hold", printable(shown), maxFile)
 	}
 	return b.Bytes(), nil
 }
@@ -109,7 +108,7 @@ func withoutPath(err error) error {
 // pathError says what is wrong with a file in the order in which one reads it: the name, then the trouble.
 func pathError(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return fmt.Errorf("%s: %w", printable(p.Path), p.Err)
+		return errorf("%s: %w", printable(p.Path), p.Err)
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -167,7 +166,7 @@ func (o *subscriberOptions) check(t *Table) (iot.Endpoint, error) {
 	var filters []string // each once
 	for _, filter := range o.topics {
 		if err := packet.ValidFilter(filter); err != nil {
-			return target, fmt.Errorf("-t/--topic %s: %w", quote(filter), err)
+			return target, errorf("-t/--topic %s: %w", quote(filter), err)
 		}
 		if o.isAWS(target) {
 			if err := iot.CheckFilter(filter, packet.QoS(o.qos)); err != nil {
@@ -181,14 +180,14 @@ func (o *subscriberOptions) check(t *Table) (iot.Endpoint, error) {
 	o.topics = filters
 	for _, filter := range o.exclude {
 		if err := packet.ValidFilter(filter); err != nil {
-			return target, fmt.Errorf("--exclude %s: %w", quote(filter), err)
+			return target, errorf("--exclude %s: %w", quote(filter), err)
 		}
 	}
 	if o.json {
 		o.format = "json"
 	}
 	if o.layout, err = parseFormat(o.format); err != nil {
-		return target, fmt.Errorf("-F/--format: %w", err)
+		return target, errorf("-F/--format: %w", err)
 	}
 	return target, nil
 }

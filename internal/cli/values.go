@@ -55,7 +55,7 @@ func (o *Option) checkText(s string) error {
 		return errors.New("the value is empty")
 	}
 	if o.Choices != nil && !slices.Contains(o.Choices, s) {
-		return fmt.Errorf("%s is none of %s", quote(s), strings.Join(o.Choices, ", "))
+		return errorf("%s is none of %s", quote(s), strings.Join(o.Choices, ", "))
 	}
 	return nil
 }
@@ -63,16 +63,16 @@ func (o *Option) checkText(s string) error {
 func parseNumber(s, least, most string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if errors.Is(err, strconv.ErrRange) {
-		return 0, fmt.Errorf("%s is too large", quote(s))
+		return 0, errorf("%s is too large", quote(s))
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s is not a whole number", quote(s))
+		return 0, errorf("%s is not a whole number", quote(s))
 	}
 	if limit, err := strconv.Atoi(least); err == nil && n < limit {
-		return 0, fmt.Errorf("%d is less than %s", n, least)
+		return 0, errorf("%d is less than %s", n, least)
 	}
 	if limit, err := strconv.Atoi(most); err == nil && n > limit {
-		return 0, fmt.Errorf("%d is more than %s", n, most)
+		return 0, errorf("%d is more than %s", n, most)
 	}
 	return n, nil
 }
@@ -83,13 +83,13 @@ func parseTime(s, least, most string) (time.Duration, error) {
 		return 0, err
 	}
 	if d < 0 {
-		return 0, fmt.Errorf("%s is less than 0", quote(s))
+		return 0, errorf("%s is less than 0", quote(s))
 	}
 	if limit, err := readTime(least); err == nil && d < limit {
-		return 0, fmt.Errorf("%s is less than %s", quote(s), least)
+		return 0, errorf("%s is less than %s", quote(s), least)
 	}
 	if limit, err := readTime(most); err == nil && d > limit {
-		return 0, fmt.Errorf("%s is more than %s", quote(s), most)
+		return 0, errorf("%s is more than %s", quote(s), most)
 	}
 	return d, nil
 }
@@ -103,9 +103,9 @@ func readTime(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil && len(s) >= len("9223372037") && strings.Trim(s, "0123456789") == "":
-		return 0, fmt.Errorf("%s seconds is too long", quote(s))
+		return 0, errorf("%s seconds is too long", quote(s))
 	case err != nil:
-		return 0, fmt.Errorf("%s is not a time such as 2, 0.5, 250ms or 1m30s", quote(s))
+		return 0, errorf("%s is not a time such as 2, 0.5, 250ms or 1m30s", quote(s))
 	}
 	return d, nil
 }
@@ -117,7 +117,7 @@ func parseSwitch(s string) (bool, error) {
 	case "0", "false", "no", "off":
 		return false, nil
 	}
-	return false, fmt.Errorf("%s is not one of 1, 0, true, false, yes, no, on, off", quote(s))
+	return false, errorf("%s is not one of 1, 0, true, false, yes, no, on, off", quote(s))
 }
 
 // quote makes one short line of s, whatever it holds.

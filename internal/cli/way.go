@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -42,7 +41,7 @@ func (o *way) chosenProxy(target iot.Endpoint, getenv func(string) string, log *
 	}
 	proxy, err := iot.ParseProxy(url)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", variable, err)
+		return nil, errorf("%s: %w", variable, err)
 	}
 	if !o.proxyGiven { // who set the variable may not have thought of this program
 		log.say("%s names the proxy %v; --proxy none goes around it", variable, proxy)

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"iotwire/iot"
 	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
@@ -30,20 +28,20 @@ func (w *will) check(t *Table, aws bool) error {
 	if w.topic == "" {
 		for _, name := range []string{"will-message", "will-qos", "will-retain"} {
 			if t.Given(name) {
-				return fmt.Errorf("--%s needs --will-topic TOPIC", name)
+				return errorf("--%s needs --will-topic TOPIC", name)
 			}
 		}
 		return nil
 	}
 	if err := packet.ValidTopic(w.topic); err != nil {
-		return fmt.Errorf("--will-topic %s: %w", quote(w.topic), err)
+		return errorf("--will-topic %s: %w", quote(w.topic), err)
 	}
 	if len(w.message) > maxWill {
-		return fmt.Errorf("--will-message: %d bytes, and a CONNECT has room for %d (3.1.3.3)", len(w.message), maxWill)
+		return errorf("--will-message: %d bytes, and a CONNECT has room for %d (3.1.3.3)", len(w.message), maxWill)
 	}
 	if aws {
 		if err := iot.Check(*w.of()); err != nil {
-			return fmt.Errorf("--will-topic: %w", err)
+			return errorf("--will-topic: %w", err)
 		}
 	}
 	return nil

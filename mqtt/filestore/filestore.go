@@ -138,10 +138,10 @@ func Open(dir, clientID string, options Options) (*Store, error) {
 
 func open(system system, slack int64, dir, clientID string, options Options) (*Store, error) {
 	if len(clientID) > maxClientID {
-		return nil, fmt.Errorf("%w: the client identifier has %d bytes, want at most %d", fs.ErrInvalid, len(clientID), maxClientID)
+		return nil, errorf("%w: the client identifier has %d bytes, want at most %d", fs.ErrInvalid, len(clientID), maxClientID)
 	}
 	if options.MaxBytes < 0 {
-		return nil, fmt.Errorf("%w: Options.MaxBytes is %d, want 0 (the default, %d) or more", fs.ErrInvalid, options.MaxBytes, defaultMaxBytes)
+		return nil, errorf("%w: Options.MaxBytes is %d, want 0 (the default, %d) or more", fs.ErrInvalid, options.MaxBytes, defaultMaxBytes)
 	}
 	s := &Store{
 		system:   system,
@@ -221,7 +221,7 @@ func (s *Store) append(records []mqtt.Record) (end uint64, err error) {
 	b, old := s.buf[:0], s.old[:0]
 	for i, r := range records {
 		if len(r.Data) > maxData {
-			err = fmt.Errorf("%w: a record of %d bytes, want at most %d", ErrFull, len(r.Data), maxData)
+			err = errorf("%w: a record of %d bytes, want at most %d", ErrFull, len(r.Data), maxData)
 			break
 		}
 		hasData = hasData || len(r.Data) > 0
@@ -237,10 +237,10 @@ func (s *Store) append(records []mqtt.Record) (end uint64, err error) {
 	switch {
 	case err != nil:
 	case s.kept > kept && s.kept > s.maxBytes:
-		err = fmt.Errorf("%w: %d bytes are kept in %s, %d more do not fit into %d; try again when messages have been acknowledged",
+		err = errorf("%w: %d bytes are kept in %s, %d more do not fit into %d; try again when messages have been acknowledged",
 			ErrFull, kept, s.dir, s.kept-kept, s.maxBytes)
 	case s.stuck != nil && hasData && s.size+int64(len(b)) > 4*(s.maxBytes+s.slack):
-		err = fmt.Errorf("%w: the file in %s has %d bytes, most of them garbage, and could not be written again: %w", ErrFull, s.dir, s.size, s.stuck)
+		err = errorf("%w: the file in %s has %d bytes, most of them garbage, and could not be written again: %w", ErrFull, s.dir, s.size, s.stuck)
 		s.tryAt = 0 // it does not grow any more
 	}
 	if err != nil {
@@ -300,7 +300,7 @@ func (s *Store) write(b []byte, n int) error {
 // fail breaks the store: what a write or an fsync that failed left behind, only the next Open can find out.
 func (s *Store) fail(err error) error {
 	if s.broken == nil {
-		s.broken = fmt.Errorf("%w; the store takes nothing until it is opened again", err)
+		s.broken = errorf("%w; the store takes nothing until it is opened again", err)
 	}
 	return s.broken
 }
@@ -389,7 +389,7 @@ func (s *Store) read(key mqtt.Key) (data []byte, ok bool, err error) {
 		return nil, true, err
 	}
 	if crc32.Checksum(data, castagnoli) != e.sum {
-		return nil, true, fmt.Errorf("%w: the %d bytes of the record at byte %d of %s are not those that were written",
+		return nil, true, errorf("%w: the %d bytes of the record at byte %d of %s are not those that were written",
 			ErrDamaged, e.length, e.offset, s.path(logName))
 	}
 	return data, true, nil
@@ -436,7 +436,12 @@ func (s *Store) Close() error {
 	s.locked.Close()
 	s.locked = nil
 	if s.broken == nil {
-		s.broken = fmt.Errorf("the session store in %s: %w", s.dir, fs.ErrClosed)
+		s.broken = errorf("the session store in %s: %w", s.dir, fs.ErrClosed)
 	}
 	return err
 }
+
+// errorf is fmt.Errorf, which the compiler would put in place of each of its calls: they are many.
+//
+//go:noinline
+func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }

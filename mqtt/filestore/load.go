@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 )
@@ -28,7 +27,7 @@ func (s *Store) load(clientID string) error {
 	}
 	id, first, ok := parseHeader(begin)
 	if ok && id != clientID {
-		return fmt.Errorf("%w: %s holds that of %.100q, not of %.100q; use another directory", ErrOtherClient, s.dir, id, clientID)
+		return errorf("%w: %s holds that of %.100q, not of %.100q; use another directory", ErrOtherClient, s.dir, id, clientID)
 	}
 	end, torn, err := s.replay(r, first, ok)
 	if err != nil {
@@ -57,7 +56,7 @@ func (s *Store) load(clientID string) error {
 		}
 	}
 	if torn || end < size {
-		s.warn(fmt.Errorf("%w: the last write to %s is not whole, its rest was cut off: the power failed, the disk was full or the process died",
+		s.warn(errorf("%w: the last write to %s is not whole, its rest was cut off: the power failed, the disk was full or the process died",
 			ErrDamaged, s.path(logName)))
 	}
 	return nil
@@ -71,14 +70,14 @@ func (s *Store) loadNothing(begin []byte, size int64) error {
 		if err := s.create(); err != nil {
 			return err
 		}
-		s.warn(fmt.Errorf("%w: %s ended within its header, after %d bytes: a new session was begun", ErrDamaged, name, size))
+		s.warn(errorf("%w: %s ended within its header, after %d bytes: a new session was begun", ErrDamaged, name, size))
 		return nil
 	}
 	if v, ok := bytes.CutPrefix(begin, []byte(magic)); ok && len(v) >= 2 && binary.BigEndian.Uint16(v) != version {
-		return fmt.Errorf("%w: %s has version %d, want %d; use the program that wrote it, or another directory",
+		return errorf("%w: %s has version %d, want %d; use the program that wrote it, or another directory",
 			ErrVersion, name, binary.BigEndian.Uint16(v), version)
 	}
-	return fmt.Errorf("%w: %s does not begin as a session store does, and holds no record of this client; move it away to begin a new session",
+	return errorf("%w: %s does not begin as a session store does, and holds no record of this client; move it away to begin a new session",
 		ErrDamaged, name)
 }
 

@@ -1,7 +1,6 @@
 package filestore
 
 import (
-	"fmt"
 	"math"
 
 	"iotwire/mqtt"
@@ -15,9 +14,9 @@ type gap struct {
 
 func (g gap) err(name string) error {
 	if g.lost == 0 {
-		return fmt.Errorf("%w: bytes %d to %d of %s are broken", ErrDamaged, g.from, g.to, name)
+		return errorf("%w: bytes %d to %d of %s are broken", ErrDamaged, g.from, g.to, name)
 	}
-	return fmt.Errorf("%w: bytes %d to %d of %s are broken, records missing there: %d", ErrDamaged, g.from, g.to, name, g.lost)
+	return errorf("%w: bytes %d to %d of %s are broken, records missing there: %d", ErrDamaged, g.from, g.to, name, g.lost)
 }
 
 // unsettled is what was found since the last record that settles. If nothing settles it, the power may have failed before

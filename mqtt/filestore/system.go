@@ -89,7 +89,7 @@ func (*disk) lock(name string) (io.Closer, error) {
 	case errors.Is(err, ErrLocked):
 		by := readOwner(f)
 		f.Close()
-		return nil, fmt.Errorf("%w: %s is open %s; stop that, or use another directory", ErrLocked, filepath.Dir(name), by)
+		return nil, errorf("%w: %s is open %s; stop that, or use another directory", ErrLocked, filepath.Dir(name), by)
 	case err != nil:
 		f.Close()
 		return nil, &fs.PathError{Op: "lock", Path: name, Err: err}

@@ -220,16 +220,16 @@ func (c *Config) checkSecurity(e Endpoint, aws bool) error {
 	case !e.TLS:
 		return nil
 	case c.Credentials == nil || c.Credentials.roots == nil:
-		return &CredentialsError{File: e.String(), Problem: "TLS needs certificates, and none were loaded",
-			Remedy: "name their directory; a broker without TLS is mqtt://" + e.Host}
+		return badFile(e.String(), "TLS needs certificates, and none were loaded",
+			"name their directory; a broker without TLS is mqtt://"+e.Host)
 	case c.Authorizer != nil:
 		return nil
 	case aws && c.Credentials.KeyFile == "":
-		return &CredentialsError{File: e.String(), Problem: "AWS IoT Core wants a client certificate, and there is only a CA",
-			Remedy: "name private key and certificate"}
+		return badFile(e.String(), "AWS IoT Core wants a client certificate, and there is only a CA",
+			"name private key and certificate")
 	case aws && c.Credentials.ed25519:
-		return &CredentialsError{File: c.Credentials.KeyFile, Problem: "an Ed25519 key, and AWS IoT Core takes RSA and ECDSA only",
-			Remedy: "make a new key and certificate"}
+		return badFile(c.Credentials.KeyFile, "an Ed25519 key, and AWS IoT Core takes RSA and ECDSA only",
+			"make a new key and certificate")
 	}
 	return nil
 }

@@ -18,14 +18,14 @@ var rootNames = []string{"AmazonRootCA1.pem", "AmazonRootCA2.pem", "AmazonRootCA
 const maxSearch = 256
 
 // load finds and reads the files.
-func (f CredentialFiles) load(now time.Time) (*Credentials, error) {
+func (f *CredentialFiles) load(now time.Time) (*Credentials, error) {
 	if f.Dir != "" && (f.CA == "" || !f.CAOnly && (f.Certificate == "" || f.Key == "")) {
 		if info, err := os.Stat(f.Dir); errors.Is(err, fs.ErrNotExist) {
 			return nil, &CredentialsError{File: f.Dir, Problem: "no such directory", Remedy: "give the one with the certificates", cause: err}
 		} else if err != nil {
 			return nil, fileError(f.Dir, err)
 		} else if !info.IsDir() {
-			return nil, &CredentialsError{File: f.Dir, Problem: "a file, want a directory", Remedy: "give the directory with the certificates"}
+			return nil, badFile(f.Dir, "a file, want a directory", "give the directory with the certificates")
 		}
 	}
 	var m material
@@ -41,14 +41,14 @@ func (f CredentialFiles) load(now time.Time) (*Credentials, error) {
 }
 
 // readRoots reads the files of the roots.
-func (f CredentialFiles) readRoots(m *material) error {
+func (f *CredentialFiles) readRoots(m *material) error {
 	var names []string
 	switch {
 	case f.CA != "":
 		names = []string{f.CA}
 	case f.Dir == "":
-		return &CredentialsError{File: "CA", Problem: "no file with CA certificates was named",
-			Remedy: "name one, or a directory that has AmazonRootCA1.pem"}
+		return badFile("CA", "no file with CA certificates was named",
+			"name one, or a directory that has AmazonRootCA1.pem")
 	default:
 		for _, name := range rootNames {
 			if path := filepath.Join(f.Dir, name); exists(path) && (len(names) == 0 || name != "root-CA.crt") {
@@ -70,16 +70,16 @@ func (f CredentialFiles) readRoots(m *material) error {
 }
 
 // readPair reads private key and certificate.
-func (f CredentialFiles) readPair(m *material) error {
+func (f *CredentialFiles) readPair(m *material) error {
 	key, certificate := f.Key, f.Certificate
 	if f.Dir == "" {
 		switch {
 		case key == "" && certificate == "":
 			return nil
 		case key == "":
-			return &CredentialsError{File: certificate, Problem: "a certificate was named, but no private key", Remedy: "name both"}
+			return badFile(certificate, "a certificate was named, but no private key", "name both")
 		case certificate == "":
-			return &CredentialsError{File: key, Problem: "a private key was named, but no certificate", Remedy: "name both"}
+			return badFile(key, "a private key was named, but no certificate", "name both")
 		}
 	}
 	usualKey, usualCertificate := filepath.Join(f.Dir, "private.key"), filepath.Join(f.Dir, "cert.pem")
@@ -107,7 +107,7 @@ func exists(name string) bool {
 }
 
 // search finds private key and certificate in the directory by content: the pair that has the same public key.
-func (f CredentialFiles) search(m *material) error {
+func (f *CredentialFiles) search(m *material) error {
 	keys, certificates, fault := f.candidates()
 	type pair struct{ key, certificate *pemFile }
 	var pairs []pair
@@ -129,16 +129,16 @@ func (f CredentialFiles) search(m *material) error {
 		for _, p := range pairs {
 			list = append(list, filepath.Base(p.key.name)+" with "+filepath.Base(p.certificate.name))
 		}
-		return &CredentialsError{File: f.Dir, Problem: fmt.Sprintf("%d pairs of private key and certificate: %s", len(pairs), strings.Join(list, ", ")),
-			Remedy: "keep one, or name the files"}
+		return badFile(f.Dir, fmt.Sprintf("%d pairs of private key and certificate: %s", len(pairs), strings.Join(list, ", ")),
+			"keep one, or name the files")
 	case fault != nil: // a broken file explains more than a missing one
 		return fault
 	case len(keys) > 0 && len(certificates) > 0:
 		if len(keys) == 1 && len(certificates) == 1 {
 			return mismatch(keys[0].name, certificates[0].name)
 		}
-		return &CredentialsError{File: f.Dir, Problem: fmt.Sprintf("no private key belongs to a certificate; private keys: %s; certificates: %s",
-			baseNames(keys), baseNames(certificates)), Remedy: "take the two that were made together"}
+		return badFile(f.Dir, fmt.Sprintf("no private key belongs to a certificate; private keys: %s; certificates: %s",
+			baseNames(keys), baseNames(certificates)), "take the two that were made together")
 	case len(keys) > 0:
 		return missing(f.Dir, "cert.pem", wantedFiles)
 	}
@@ -156,7 +156,7 @@ func missing(dir, name, remedy string) error {
 
 // candidates reads the files that may be the private key or the certificate: the named one, or all of the directory
 // that look like one. The error is the first fault of a file, which matters only if no pair is found.
-func (f CredentialFiles) candidates() (keys, certificates []*pemFile, fault error) {
+func (f *CredentialFiles) candidates() (keys, certificates []*pemFile, fault error) {
 	names, err := f.list()
 	if err != nil {
 		return nil, nil, err
@@ -206,7 +206,7 @@ func (f CredentialFiles) candidates() (keys, certificates []*pemFile, fault erro
 }
 
 // list returns the files of the directory that may hold a private key or a certificate, in the order of their names.
-func (f CredentialFiles) list() ([]string, error) {
+func (f *CredentialFiles) list() ([]string, error) {
 	entries, err := os.ReadDir(f.Dir)
 	if err != nil {
 		return nil, fileError(f.Dir, err)
@@ -219,8 +219,8 @@ func (f CredentialFiles) list() ([]string, error) {
 		}
 	}
 	if len(names) > maxSearch {
-		return nil, &CredentialsError{File: f.Dir, Problem: fmt.Sprintf("%d files that may be key or certificate, want at most %d", len(names), maxSearch),
-			Remedy: "name the files, or call them private.key and cert.pem"}
+		return nil, badFile(f.Dir, fmt.Sprintf("%d files that may be key or certificate, want at most %d", len(names), maxSearch),
+			"name the files, or call them private.key and cert.pem")
 	}
 	return names, nil
 }

@@ -48,6 +48,13 @@ func fileError(name string, err error) error {
 	return e
 }
 
+// badFile is the error for a file that is not what it should be.
+//
+//go:noinline
+func badFile(name, problem, remedy string) *CredentialsError {
+	return &CredentialsError{File: name, Problem: problem, Remedy: remedy}
+}
+
 // withoutPath drops the name of the file from an error that repeats it.
 func withoutPath(err error) string {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
@@ -58,8 +65,8 @@ func withoutPath(err error) string {
 
 // mismatch is the error for a key and a certificate that do not belong together.
 func mismatch(key, certificate string) error {
-	return &CredentialsError{File: key, Problem: "this private key does not belong to the certificate in " + certificate,
-		Remedy: "take the two that were made together"}
+	return badFile(key, "this private key does not belong to the certificate in "+certificate,
+		"take the two that were made together")
 }
 
 // checkValidity compares the time in which a certificate is valid with the present.

@@ -279,9 +279,9 @@ func TestAClockThatIsNotSetIsSaid(t *testing.T) {
 	ca := authority("CA")
 	device := issue(ca, ecdsaKey(), nil)
 	dir := files(t, map[string][]byte{"private.key": device.keyPEM(), "cert.pem": device.certificatePEM(), "AmazonRootCA1.pem": ca.certificatePEM()})
-	_, err := CredentialFiles{Dir: dir}.load(time.Unix(7, 0))
+	_, err := (&CredentialFiles{Dir: dir}).load(time.Unix(7, 0))
 	expect(t, "1970", err, "AmazonRootCA1.pem", "not valid before", "the clock says 1970-01-01 00:00:07 UTC", "is the clock set?")
-	_, err = CredentialFiles{Dir: dir}.load(device.certificate.NotAfter.Add(time.Second))
+	_, err = (&CredentialFiles{Dir: dir}).load(device.certificate.NotAfter.Add(time.Second))
 	expect(t, "too late", err, "AmazonRootCA1.pem", "expired on")
 	for _, at := range []time.Time{device.certificate.NotBefore, device.certificate.NotAfter} {
 		if err := checkValidity("f", device.certificate.NotBefore, device.certificate.NotAfter, at); err != nil {

@@ -82,7 +82,7 @@ func listed(names []string) string {
 
 // hangUpCauses says why the server may have hung up, and what to do.
 func (s *symptom) hangUpCauses(d *Diagnosis, e *mqtt.LostError) {
-	var reasons Diagnosis // of which only the lines count
+	var reasons Diagnosis             // of which only the lines count
 	usual := s.aws && e.Up >= recheck // no packet need be the reason
 	if usual && e.Acknowledged > 0 && doing(e) != "" {
 		reasons.add(everyNowAndThen)

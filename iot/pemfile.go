@@ -75,9 +75,9 @@ func readPEM(name string, limit int64) (*pemFile, error) {
 func checkRegular(name string, info fs.FileInfo, limit int64) error {
 	switch {
 	case info.IsDir():
-		return &CredentialsError{File: name, Problem: "a directory, want a file"}
+		return badFile(name, "a directory, want a file", "")
 	case !info.Mode().IsRegular():
-		return &CredentialsError{File: name, Problem: "not a regular file", Remedy: "give a file, not a pipe, socket or device"}
+		return badFile(name, "not a regular file", "give a file, not a pipe, socket or device")
 	case info.Size() > limit:
 		return tooLarge(name, limit)
 	}
@@ -85,7 +85,7 @@ func checkRegular(name string, info fs.FileInfo, limit int64) error {
 }
 
 func tooLarge(name string, limit int64) error {
-	return &CredentialsError{File: name, Problem: fmt.Sprintf("larger than %d KiB, too large for a key or certificate", limit>>10)}
+	return badFile(name, fmt.Sprintf("larger than %d KiB, too large for a key or certificate", limit>>10), "")
 }
 
 // parsePEM sorts data, which has at least one PEM block, and no broken one. Text around the blocks is a comment.
@@ -105,13 +105,13 @@ func parsePEM(name string, data []byte) (*pemFile, error) {
 	}
 	switch begun := bytes.Count(data, []byte("-----BEGIN ")); {
 	case begun != blocks || bytes.Count(data, []byte("-----END ")) != blocks:
-		return nil, &CredentialsError{File: name, Problem: fmt.Sprintf("damaged: %d PEM blocks begin, %d are whole", begun, blocks),
-			Remedy: "copy or download it again"}
+		return nil, badFile(name, fmt.Sprintf("damaged: %d PEM blocks begin, %d are whole", begun, blocks),
+			"copy or download it again")
 	case blocks == 0:
 		return nil, notPEM(name, data)
 	case bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data):
-		return nil, &CredentialsError{File: name, Problem: "damaged: there are bytes between the PEM blocks that are no text",
-			Remedy: "copy or download it again"}
+		return nil, badFile(name, "damaged: there are bytes between the PEM blocks that are no text",
+			"copy or download it again")
 	}
 	return f, nil
 }
@@ -123,8 +123,8 @@ func (f *pemFile) add(block *pem.Block) error {
 	case kind == "CERTIFICATE":
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return &CredentialsError{File: f.name, Problem: fmt.Sprintf("certificate %d is damaged: %s", len(f.certificates)+1, withoutPath(err)),
-				Remedy: "copy or download it again"}
+			return badFile(f.name, fmt.Sprintf("certificate %d is damaged: %s", len(f.certificates)+1, withoutPath(err)),
+				"copy or download it again")
 		}
 		f.certificates = append(f.certificates, certificate)
 	case encrypted:
@@ -132,7 +132,7 @@ func (f *pemFile) add(block *pem.Block) error {
 	case kind == "PRIVATE KEY", kind == "RSA PRIVATE KEY", kind == "EC PRIVATE KEY":
 		key, err := parseKey(block.Bytes)
 		if err != nil {
-			return &CredentialsError{File: f.name, Problem: err.Error(), Remedy: "want RSA or ECDSA, in PKCS #1, PKCS #8 or SEC 1 form"}
+			return badFile(f.name, err.Error(), "want RSA or ECDSA, in PKCS #1, PKCS #8 or SEC 1 form")
 		}
 		f.keys = append(f.keys, key)
 	case kind == "EC PARAMETERS": // openssl ecparam writes it in front of the key, which repeats it
@@ -238,13 +238,13 @@ func checkKey(name string, public crypto.PublicKey) error {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
 		if bits := key.N.BitLen(); bits < minRSA {
-			return &CredentialsError{File: name, Problem: fmt.Sprintf("an RSA key of %d bits, want %d or more", bits, minRSA),
-				Remedy: "make a new key and certificate"}
+			return badFile(name, fmt.Sprintf("an RSA key of %d bits, want %d or more", bits, minRSA),
+				"make a new key and certificate")
 		}
 	case *ecdsa.PublicKey:
 		if key.Curve == elliptic.P224() {
-			return &CredentialsError{File: name, Problem: "an ECDSA key on the curve P-224, want P-256 or P-384",
-				Remedy: "make a new key and certificate"}
+			return badFile(name, "an ECDSA key on the curve P-224, want P-256 or P-384",
+				"make a new key and certificate")
 		}
 	}
 	return nil
@@ -272,21 +272,21 @@ func (f *pemFile) chain() ([]*x509.Certificate, error) {
 func (f *pemFile) rootCertificates(now time.Time) ([]*x509.Certificate, error) {
 	const remedy = "AWS's is https://www.amazontrust.com/repository/AmazonRootCA1.pem"
 	if len(f.keys) > 0 || f.has("ENCRYPTED PRIVATE KEY") {
-		return nil, &CredentialsError{File: f.name, Problem: "a private key, want CA certificates only", Remedy: remedy}
+		return nil, badFile(f.name, "a private key, want CA certificates only", remedy)
 	}
 	if len(f.certificates) == 0 {
-		return nil, &CredentialsError{File: f.name, Problem: "no CA certificate, found " + f.found(), Remedy: remedy}
+		return nil, badFile(f.name, "no CA certificate, found "+f.found(), remedy)
 	}
 	if len(f.others) > 0 {
-		return nil, &CredentialsError{File: f.name, Problem: "want CA certificates only, found " + f.found(), Remedy: remedy}
+		return nil, badFile(f.name, "want CA certificates only, found "+f.found(), remedy)
 	}
 	var fault error
 	valid := false
 	for _, certificate := range f.certificates {
 		// A server that signed its own certificate is its own authority, whatever the certificate says.
 		if !certificate.IsCA && !bytes.Equal(certificate.RawIssuer, certificate.RawSubject) {
-			return nil, &CredentialsError{File: f.name, Problem: fmt.Sprintf("the certificate of %q is not one of a CA (its issuer is %q)",
-				certificate.Subject, certificate.Issuer), Remedy: remedy}
+			return nil, badFile(f.name, fmt.Sprintf("the certificate of %q is not one of a CA (its issuer is %q)",
+				certificate.Subject, certificate.Issuer), remedy)
 		}
 		err := checkValidity(f.name, certificate.NotBefore, certificate.NotAfter, now)
 		valid = valid || err == nil

@@ -32,7 +32,7 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil || config == nil {
 		return conn, err
 	}
-	steady := &steadyConn{Conn: conn}
+	steady := &steadyConn{conn: conn}
 	secure := tls.Client(steady, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
@@ -42,7 +42,7 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 		conn.Close()
 		return nil, &handshakeError{d.endpoint, errNoALPN}
 	}
-	return newTLSConn(secure, steady), nil
+	return &tlsConn{conn: secure, steady: steady}, nil
 }
 
 // netDialer is what dials unless Config.DialContext does.
@@ -77,26 +77,26 @@ const closeTimeout = 200 * time.Millisecond
 // tlsConn is a TLS connection that closes soon, where package tls would wait for 5 s on a network that takes nothing, and
 // that says why the server refused the certificate.
 type tlsConn struct {
-	net.Conn // secure: the type that is embedded brings all its methods into the program
-	secure   *tls.Conn
-	steady   *steadyConn
-	written  atomic.Bool // something was
+	conn    *tls.Conn // not embedded, as that brings methods into the program that nobody calls
+	steady  *steadyConn
+	written atomic.Bool // something was
 }
 
-func newTLSConn(secure *tls.Conn, steady *steadyConn) *tlsConn {
-	return &tlsConn{Conn: secure, secure: secure, steady: steady}
-}
-
-// ConnectionState is that of [tls.Conn].
-func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secure.ConnectionState() }
+func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.conn.ConnectionState() }
+func (c *tlsConn) Read(b []byte) (int, error)           { return c.conn.Read(b) }
+func (c *tlsConn) LocalAddr() net.Addr                  { return c.conn.LocalAddr() }
+func (c *tlsConn) RemoteAddr() net.Addr                 { return c.conn.RemoteAddr() }
+func (c *tlsConn) SetDeadline(t time.Time) error        { return c.conn.SetDeadline(t) }
+func (c *tlsConn) SetReadDeadline(t time.Time) error    { return c.conn.SetReadDeadline(t) }
+func (c *tlsConn) SetWriteDeadline(t time.Time) error   { return c.conn.SetWriteDeadline(t) }
 
 // Write writes b. With TLS 1.3 the server looks at our certificate after the handshake, and may have sent an alert and
 // hung up before the first Write, while nobody reads: the alert is then the error.
 func (c *tlsConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
+	n, err := c.conn.Write(b)
 	if !c.written.Swap(true) && err != nil {
-		_ = c.SetReadDeadline(time.Now().Add(closeTimeout))
-		if _, refusal := c.Read(make([]byte, 1)); remoteAlert(refusal) != "" {
+		_ = c.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+		if _, refusal := c.conn.Read(make([]byte, 1)); remoteAlert(refusal) != "" {
 			err = refusal
 		}
 	}
@@ -106,5 +106,5 @@ func (c *tlsConn) Write(b []byte) (int, error) {
 // Close says good-bye if the network takes it within closeTimeout, and closes the connection.
 func (c *tlsConn) Close() error {
 	c.steady.hurry()
-	return c.Conn.Close()
+	return c.conn.Close()
 }

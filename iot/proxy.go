@@ -247,12 +247,12 @@ func (p *Proxy) connect(ctx context.Context, dial dialContext, host string, port
 // handshake asks the proxy for the tunnel.
 func (p *Proxy) handshake(ctx context.Context, conn net.Conn, host string, port uint16) (net.Conn, error) {
 	if p.scheme == "https" {
-		steady := &steadyConn{Conn: conn}
+		steady := &steadyConn{conn: conn}
 		secure := tls.Client(steady, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: p.server.Host, RootCAs: p.roots})
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, p.untrusted(err)
 		}
-		conn = newTLSConn(secure, steady)
+		conn = &tlsConn{conn: secure, steady: steady}
 	}
 	if p.http() {
 		return conn, p.askHTTP(conn, net.JoinHostPort(host, strconv.Itoa(int(port))))

@@ -14,13 +14,19 @@ import (
 // the time. It stands beneath TLS, since package tls never writes again after a Write that timed out, though it were
 // half-way.
 type steadyConn struct {
-	net.Conn
+	conn net.Conn // not embedded, as that makes each method twice: for steadyConn, too
 
 	mu      sync.Mutex    // never held across a Write
 	window  time.Duration // from when the deadline was set until it; not positive: none, or it was past already
 	moved   bool          // a byte moved since then
 	hurried bool
 }
+
+func (c *steadyConn) Read(b []byte) (int, error)        { return c.conn.Read(b) }
+func (c *steadyConn) Close() error                      { return c.conn.Close() }
+func (c *steadyConn) LocalAddr() net.Addr               { return c.conn.LocalAddr() }
+func (c *steadyConn) RemoteAddr() net.Addr              { return c.conn.RemoteAddr() }
+func (c *steadyConn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
 
 // SetWriteDeadline sets the deadline of Write. One that is past ends a Write at once.
 func (c *steadyConn) SetWriteDeadline(t time.Time) error {
@@ -34,19 +40,19 @@ func (c *steadyConn) SetWriteDeadline(t time.Time) error {
 	} else if !t.IsZero() {
 		c.window = time.Until(t)
 	}
-	return c.Conn.SetWriteDeadline(t)
+	return c.conn.SetWriteDeadline(t)
 }
 
 // SetDeadline sets the deadlines of Read and Write.
 func (c *steadyConn) SetDeadline(t time.Time) error {
-	return cmp.Or(c.Conn.SetReadDeadline(t), c.SetWriteDeadline(t))
+	return cmp.Or(c.conn.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Write writes b. n < len(b) comes with an error.
 func (c *steadyConn) Write(b []byte) (n int, err error) {
 	for {
 		var some int
-		some, err = c.Conn.Write(b[n:])
+		some, err = c.conn.Write(b[n:])
 		n += some
 		if !c.goOn(some > 0, err) {
 			return n, err
@@ -63,7 +69,7 @@ func (c *steadyConn) goOn(moved bool, err error) bool {
 		return false
 	}
 	c.moved = false
-	return c.Conn.SetWriteDeadline(time.Now().Add(c.window)) == nil
+	return c.conn.SetWriteDeadline(time.Now().Add(c.window)) == nil
 }
 
 // hurry makes every later deadline a near one, and no Write goes on past it: the connection is about to be closed.

@@ -44,7 +44,7 @@ func TestSteadyConnGoesOnWhileBytesMove(t *testing.T) {
 		return n, took, read, err
 	}
 	synctest.Test(t, func(t *testing.T) {
-		n, took, read, err := write(func(c net.Conn) net.Conn { return &steadyConn{Conn: c} })
+		n, took, read, err := write(func(c net.Conn) net.Conn { return &steadyConn{conn: c} })
 		if n != size || err != nil || read != size {
 			t.Errorf("wrote %d bytes, %v; %d bytes came, want %d and no error", n, err, read, size)
 		}
@@ -62,7 +62,7 @@ func TestSteadyConnFailsWhenNothingMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := testbroker.NewPipe(1000)
 		defer server.Close()
-		conn := &steadyConn{Conn: client}
+		conn := &steadyConn{conn: client}
 		defer conn.Close()
 		_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
 		began := time.Now()
@@ -83,7 +83,7 @@ func TestSteadyConnFailsWhenNothingMoves(t *testing.T) {
 func TestSteadyConnCountsWhatMovedInEarlierWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := testbroker.NewPipe(1000)
-		conn := &steadyConn{Conn: client}
+		conn := &steadyConn{conn: client}
 		_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
 		if _, err := conn.Write(make([]byte, 1000)); err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func TestSteadyConnEndsAtOnceWhenTold(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client, server := testbroker.NewPipe(1000)
 			defer server.Close()
-			conn := &steadyConn{Conn: client}
+			conn := &steadyConn{conn: client}
 			_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
 			time.AfterFunc(3*time.Second, func() { tell(conn) })
 			began := time.Now()
@@ -124,7 +124,7 @@ func TestSteadyConnEndsAtOnceWhenTold(t *testing.T) {
 func TestSteadyConnWithoutDeadlineWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := testbroker.NewPipe(1000)
-		conn := &steadyConn{Conn: client}
+		conn := &steadyConn{conn: client}
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 		_ = conn.SetWriteDeadline(time.Time{})
 		var reader sync.WaitGroup
@@ -141,7 +141,7 @@ func TestSteadyConnPassesErrorsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := testbroker.NewPipe(1000)
 		server.Close()
-		conn := &steadyConn{Conn: client}
+		conn := &steadyConn{conn: client}
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 		if n, err := conn.Write(make([]byte, 5000)); n != 0 || err == nil {
 			t.Errorf("%d, %v, want the error of the pipe", n, err)
@@ -284,7 +284,7 @@ func TestSteadyConnOverTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = raw.(*net.TCPConn).SetWriteBuffer(64 << 10)
-	conn := &steadyConn{Conn: raw}
+	conn := &steadyConn{conn: raw}
 	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 	began := time.Now()
 	if n, err := conn.Write(make([]byte, size)); n != size || err != nil {

@@ -253,13 +253,19 @@ func (c *traced) end() {
 // tracedConn is a client's connection. What is sent is printed before it is written, as the answer could overtake it, and
 // what is received before anybody judges it.
 type tracedConn struct {
-	net.Conn
+	conn net.Conn // not embedded, as that makes each method twice: for tracedConn, too
 	*traced
 }
 
+func (c *tracedConn) LocalAddr() net.Addr                { return c.conn.LocalAddr() }
+func (c *tracedConn) RemoteAddr() net.Addr               { return c.conn.RemoteAddr() }
+func (c *tracedConn) SetDeadline(t time.Time) error      { return c.conn.SetDeadline(t) }
+func (c *tracedConn) SetReadDeadline(t time.Time) error  { return c.conn.SetReadDeadline(t) }
+func (c *tracedConn) SetWriteDeadline(t time.Time) error { return c.conn.SetWriteDeadline(t) }
+
 func (c *tracedConn) Write(b []byte) (int, error) {
 	c.add(dissect.ToServer, b)
-	n, err := c.Conn.Write(b)
+	n, err := c.conn.Write(b)
 	if err != nil {
 		c.fail(n, len(b), err)
 	}
@@ -267,7 +273,7 @@ func (c *tracedConn) Write(b []byte) (int, error) {
 }
 
 func (c *tracedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
+	n, err := c.conn.Read(b)
 	if n > 0 {
 		c.add(dissect.ToClient, b[:n])
 	}
@@ -279,5 +285,5 @@ func (c *tracedConn) Read(b []byte) (int, error) {
 
 func (c *tracedConn) Close() error {
 	c.end()
-	return c.Conn.Close()
+	return c.conn.Close()
 }

@@ -65,7 +65,7 @@ func (c *checkup) run(target iot.Endpoint) (code ExitCode) {
 		}
 	}
 	walk := iot.Checkup{
-		Config: server,
+		Config: *server,
 		Files:  c.o.files(),
 		Prepare: func(cfg *mqtt.Config) {
 			c.o.prepare(cfg)

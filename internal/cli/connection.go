@@ -151,17 +151,17 @@ func (o *connection) credentials(target iot.Endpoint) (*iot.Credentials, error) 
 
 // config returns what a client needs, for a target that was checked. Its error is [packet.ErrInvalid] or
 // [iot.ErrCredentials].
-func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt.Config, iot.Config, error) {
+func (o *connection) config(target iot.Endpoint, p *Process, log *console) (*mqtt.Config, *iot.Config, error) {
 	var hangup <-chan os.Signal
 	if p.Hangup != nil {
 		hangup = p.Hangup() // which ends no program that waits for its clock, or has no certificates
 	}
 	if err := o.awaitClock(p, log); err != nil {
-		return mqtt.Config{}, iot.Config{}, err
+		return nil, &iot.Config{}, err
 	}
 	c, err := o.server(target, p, log)
 	if err != nil {
-		return mqtt.Config{}, c, err
+		return nil, c, err
 	}
 	if _, err := strconv.ParseUint(c.ClientPrefix, 10, 16); err == nil && o.port == 0 {
 		log.warn("-p begins the client id; --port is the port") // as -p is with other programs
@@ -169,16 +169,16 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 	if target.TLS {
 		credentials, err := o.credentials(target)
 		if err != nil {
-			return mqtt.Config{}, c, err
+			return nil, c, err
 		}
 		for _, warning := range credentials.Warnings {
 			log.warn("%s", warning)
 		}
 		c.Credentials = credentials
 		if c.KeyLog, err = o.keyLog(log); err != nil {
-			return mqtt.Config{}, c, err
+			return nil, c, err
 		}
-		o.renew(&c, target, hangup, log)
+		o.renew(c, target, hangup, log)
 	} else {
 		if o.sought { // -C is a count with other programs
 			log.warn("-C names the directory of certificates, and is not used: mqtt:// has no TLS")
@@ -189,16 +189,16 @@ func (o *connection) config(target iot.Endpoint, p *Process, log *console) (mqtt
 	}
 	cfg, err := c.MQTT()
 	if err != nil {
-		return mqtt.Config{}, c, err
+		return nil, c, err
 	}
 	c.ClientID = cfg.ClientID
 	o.prepare(&cfg)
-	return cfg, c, nil
+	return &cfg, c, nil
 }
 
 // server says where to connect, and as whom, but for the credentials.
-func (o *connection) server(target iot.Endpoint, p *Process, log *console) (iot.Config, error) {
-	c := iot.Config{Endpoint: o.endpoint, Port: o.port, ClientID: o.clientID, AWS: o.aws, ALPN: o.alpn, Will: o.will.of(),
+func (o *connection) server(target iot.Endpoint, p *Process, log *console) (*iot.Config, error) {
+	c := &iot.Config{Endpoint: o.endpoint, Port: o.port, ClientID: o.clientID, AWS: o.aws, ALPN: o.alpn, Will: o.will.of(),
 		DialContext: p.dial}
 	if o.clientID == "" {
 		c.ClientPrefix = o.prefix
@@ -243,7 +243,7 @@ func (o *connection) openStore(cfg *mqtt.Config, log *console) *failure {
 type watch struct {
 	log      *console
 	target   iot.Endpoint
-	server   iot.Config
+	server   *iot.Config
 	client   string // its id
 	began    time.Time
 	security string
@@ -307,7 +307,7 @@ func (w *watch) disconnected(err error, retry bool, wait time.Duration) {
 	if !retry {
 		return // the end of the program explains it
 	}
-	d := iot.Diagnose(err, w.server)
+	d := iot.Diagnose(err, *w.server)
 	first := d.Lines[0] + "; reconnecting in " + span(wait)
 	if lost, ok := errors.AsType[*mqtt.LostError](err); ok && lost.Short >= 3 && lost.Publishing != nil && lost.Publishing.QoS > 0 {
 		first += " unless the message is given up" // the publisher ends then, and may do so at once

@@ -19,8 +19,8 @@ type failure struct {
 }
 
 // diagnose makes a failure of an error of the client, or of its configuration.
-func diagnose(err error, server iot.Config) *failure {
-	return failureOf(iot.Diagnose(err, server), err)
+func diagnose(err error, server *iot.Config) *failure {
+	return failureOf(iot.Diagnose(err, *server), err)
 }
 
 // failureOf is the failure that d tells of err.

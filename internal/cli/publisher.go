@@ -115,14 +115,14 @@ func Publisher(p *Process) (code ExitCode) {
 	}
 	cfg.Inflight = o.inflight
 	w := &watch{log: log, target: target, server: server, client: cfg.ClientID, patient: o.store != ""}
-	w.attach(&cfg)
+	w.attach(cfg)
 	trace, err := o.openTrace(p, log, target.String())
 	if err != nil {
 		log.fail(err.Error())
 		return ExitLocal
 	}
 	defer trace.close(&code)
-	trace.attach(&cfg)
+	trace.attach(cfg)
 	r := newPublishing(&o, p, log, messages)
 	r.watch, r.server = w, server
 	retry := cfg.Retry
@@ -130,10 +130,10 @@ func Publisher(p *Process) (code ExitCode) {
 		// A server that ends the first connection before it is of any use will do so again.
 		return (r.ready.Load() || o.store != "") && retry(err)
 	}
-	if f := o.openStore(&cfg, log); f != nil {
+	if f := o.openStore(cfg, log); f != nil {
 		return f.tell(table, p, log)
 	}
-	if r.client, err = mqtt.New(cfg); err != nil {
+	if r.client, err = mqtt.New(*cfg); err != nil {
 		if cfg.Store != nil {
 			cfg.Store.Close()
 		}

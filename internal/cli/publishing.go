@@ -27,7 +27,7 @@ type publishing struct {
 	process *Process
 	log     *console
 	watch   *watch
-	server  iot.Config
+	server  *iot.Config
 	client  *mqtt.Client
 	ready   atomic.Bool // there was a connection to send on
 

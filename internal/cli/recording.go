@@ -126,7 +126,7 @@ func (o *connection) keyLog(log *console) (io.Writer, error) {
 	}
 	f, err := os.OpenFile(o.keylog, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("--keylog: %v", err) // no error of the network, whatever it holds
+		return nil, errorf("--keylog: %v", err) // no error of the network, whatever it holds
 	}
 	log.warn("--keylog: whoever has %s can read what these connections carry, passwords included", o.keylog)
 	return f, nil

@@ -20,7 +20,7 @@ func (o *publisherOptions) dryRunOptions() []Option {
 // everything. The packets are printed on standard output, since they are what was asked for, but for the answers, which no
 // server gave.
 func (o *publisherOptions) rehearse(t *Table, p *Process, log *console, target iot.Endpoint, messages source) (code ExitCode) {
-	server := iot.Config{Endpoint: "mqtt://localhost", ClientID: o.clientID, AWS: o.isAWS(target), Will: o.will.of()}
+	server := &iot.Config{Endpoint: "mqtt://localhost", ClientID: o.clientID, AWS: o.isAWS(target), Will: o.will.of()}
 	if o.clientID == "" {
 		server.ClientPrefix = o.prefix
 	}

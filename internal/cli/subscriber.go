@@ -114,14 +114,14 @@ func Subscriber(p *Process) (code ExitCode) {
 		cfg.MaxPacket = largestMessage
 	}
 	w := &watch{log: log, target: target, server: server, client: cfg.ClientID, patient: o.store != ""}
-	w.attach(&cfg)
+	w.attach(cfg)
 	trace, err := o.openTrace(p, log, target.String())
 	if err != nil {
 		log.fail(err.Error())
 		return ExitLocal
 	}
 	defer trace.close(&code)
-	trace.attach(&cfg)
+	trace.attach(cfg)
 	r := &subscribing{
 		o:       &o,
 		process: p,
@@ -140,11 +140,11 @@ func Subscriber(p *Process) (code ExitCode) {
 			out:       p.Stdout,
 		},
 	}
-	r.attach(&cfg)
-	if f := o.openStore(&cfg, log); f != nil {
+	r.attach(cfg)
+	if f := o.openStore(cfg, log); f != nil {
 		return f.tell(table, p, log)
 	}
-	client, err := mqtt.New(cfg)
+	client, err := mqtt.New(*cfg)
 	if err != nil {
 		if cfg.Store != nil {
 			cfg.Store.Close()

@@ -23,7 +23,7 @@ type subscribing struct {
 	process      *Process
 	log          *console
 	watch        *watch
-	server       iot.Config
+	server       *iot.Config
 	subscription *mqtt.Subscription // to all filters
 	printer      *printer
 

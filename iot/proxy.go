@@ -181,7 +181,7 @@ func (t *tunnel) open(ctx context.Context, _, address string) (net.Conn, error) 
 	var conn net.Conn
 	for _, host := range hosts {
 		conn, err = t.connect(ctx, t.dial, host, uint16(port))
-		if _, refused := errors.AsType[socksReply](err); !refused {
+		if refusal, ok := errors.AsType[*ProxyError](err); !ok || !refusal.reply {
 			break
 		}
 	}

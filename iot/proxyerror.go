@@ -22,6 +22,7 @@ type ProxyError struct {
 
 	cause error // what package net or crypto/tls says, or nil
 	final bool  // the next attempt would meet the same
+	reply bool  // the refusal of one address by SOCKS5: another one of the same server may be accepted
 }
 
 // Error returns one line: proxy, problem and remedy.
@@ -92,9 +93,8 @@ func (p *Proxy) untrusted(err error) error {
 // explained returns err, or what it means if it is one of the connection to the proxy.
 func (p *Proxy) explained(err error) error {
 	_, told := errors.AsType[*ProxyError](err)
-	_, reply := errors.AsType[socksReply](err)
 	switch {
-	case told, reply, errors.Is(err, packet.ErrInvalid):
+	case told, errors.Is(err, packet.ErrInvalid):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
 		return p.fault(err, "took the connection, and did not answer in time").

@@ -50,7 +50,7 @@ func (p *Proxy) notHTTP(first byte) error {
 
 // refusal says what an answer means that opens no tunnel.
 func (p *Proxy) refusal(a proxyAnswer, target string) error {
-	status := strings.TrimSpace(strconv.Itoa(a.code) + " " + p.quoted(a.reason))
+	status := strings.TrimSuffix(strconv.Itoa(a.code)+" "+p.quoted(a.reason), " ")
 	if a.code == 407 || a.code == 401 { // tinyproxy has the second for a wrong password
 		return p.loginRefused(a.schemes, status)
 	}
@@ -173,12 +173,15 @@ func readProxyAnswer(r io.Reader) (proxyAnswer, error) {
 	return proxyAnswer{}, errHeaderTooLarge
 }
 
+// space is what may stand around the words of a header.
+const space = " \t\r\n"
+
 // parseProxyAnswer reads a header: a status line (RFC 9112 section 4) and fields.
 func parseProxyAnswer(header string) (proxyAnswer, error) {
 	line, fields, _ := strings.Cut(header, "\n")
-	version, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
-	code, reason, _ := strings.Cut(strings.TrimSpace(status), " ")
-	a := proxyAnswer{first: 'H', reason: strings.TrimSpace(reason)}
+	version, status, _ := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
+	code, reason, _ := strings.Cut(strings.Trim(status, space), " ")
+	a := proxyAnswer{first: 'H', reason: strings.Trim(reason, space)}
 	n, err := strconv.ParseUint(code, 10, 16)
 	if len(version) != len("HTTP/1.1") || len(code) != 3 || err != nil || n < 100 {
 		return a, errNotHTTP
@@ -189,7 +192,7 @@ func parseProxyAnswer(header string) (proxyAnswer, error) {
 		if strings.ToLower(name) != "proxy-authenticate" || len(a.schemes) == 8 {
 			continue
 		}
-		scheme, _, _ := strings.Cut(strings.TrimSpace(value), " ")
+		scheme, _, _ := strings.Cut(strings.Trim(value, space), " ")
 		a.schemes = append(a.schemes, scheme)
 	}
 	return a, nil

@@ -36,7 +36,7 @@ func (p *Proxy) askSOCKS(conn net.Conn, host string, port uint16) error {
 		return p.notSOCKS(answer[0])
 	}
 	if answer[1] != 0 {
-		return socksReply{p.socksRefusal(answer[1], net.JoinHostPort(host, strconv.Itoa(int(port))))}
+		return p.socksRefusal(answer[1], net.JoinHostPort(host, strconv.Itoa(int(port))))
 	}
 	// The address from which the proxy connects: nobody needs it, but it has to be read.
 	size := map[byte]int{socksIPv4: 4, socksIPv6: 16}[answer[3]]
@@ -122,18 +122,15 @@ func (p *Proxy) notSOCKS(first byte) error {
 	return e.remedy(checkPort)
 }
 
-// socksReply is the refusal of one address. Another one of the same server may be accepted.
-type socksReply struct{ error }
-
-func (r socksReply) Unwrap() error { return r.error }
-
 // socksRefusal says what a reply means that opens no tunnel.
 func (p *Proxy) socksRefusal(reply byte, target string) error {
 	if int(reply) >= len(socksReplies) {
 		reply = 0
 	}
 	r := socksReplies[reply]
-	return p.fault(nil, r.problem, target).remedy(r.remedy)
+	e := p.fault(nil, r.problem, target).remedy(r.remedy)
+	e.reply = true
+	return e
 }
 
 // socksReplies are the replies of RFC 1928 section 6, and in front what stands for any other: %[1]s is the server.

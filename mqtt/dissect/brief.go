@@ -122,14 +122,18 @@ func (p *Packet) text(name string) []byte {
 
 // quoted is a string of the packet in quotes, shortened.
 func (l *Layout) quoted(b []byte) string {
-	more := ""
 	if len(b) > 100 {
-		b, more = b[:100], "…"
+		return l.quote(b[:100]) + "…"
 	}
+	return l.quote(b)
+}
+
+// quote puts a string of the packet in quotes.
+func (l *Layout) quote(b []byte) string {
 	if l.ASCII {
-		return strconv.QuoteToASCII(string(b)) + more
+		return strconv.QuoteToASCII(string(b))
 	}
-	return strconv.Quote(string(b)) + more
+	return strconv.Quote(string(b))
 }
 
 // hexLine appends the bytes of p as input for another dissection: who sent them, when, and what they are.

@@ -2,7 +2,6 @@ package dissect
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -201,14 +200,9 @@ func (l *Layout) value(f *Field) string {
 			text = text[:len(text)-1]
 		}
 	}
-	var s string
-	switch {
-	case f.Kind == Binary && !utf8.Valid(text):
+	s := l.quote(text)
+	if f.Kind == Binary && !utf8.Valid(text) {
 		s = fmt.Sprintf("% x", text)
-	case l.ASCII:
-		s = strconv.QuoteToASCII(string(text))
-	default:
-		s = strconv.Quote(string(text))
 	}
 	if f.Name == "Application Message" && s[0] == '"' && strings.Count(s, `\`) == strings.Count(s, `\"`) {
 		s = strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`) // a payload of plain text stands as it is

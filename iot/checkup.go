@@ -303,7 +303,7 @@ func (w *walk) tls(ctx context.Context) bool {
 		w.refusal = err // with TLS 1.2; the server's side is as it should be
 	}
 	leaf := server.PeerCertificates[0]
-	return w.found(Passed, "TLS", "%s with %s in %s", tls.VersionName(server.Version), tls.CipherSuiteName(server.CipherSuite), took) &&
+	return w.found(Passed, "TLS", "%s with %s in %s", tls.VersionName(server.Version), cipherSuiteName(server.CipherSuite), took) &&
 		w.found(Passed, "server", "its certificate is for %s, valid until %s, signed by %q, and trusted by %s",
 			certificateNames(leaf), clock(leaf.NotAfter), commonName(leaf), w.Config.Credentials.CAFile)
 }

@@ -2,6 +2,7 @@ package iot
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -21,6 +22,16 @@ var cipherSuites = []uint16{
 	tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,
 	tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
+}
+
+// cipherSuiteName is [tls.CipherSuiteName] without the suites that are not safe, and not offered.
+func cipherSuiteName(id uint16) string {
+	for _, suite := range tls.CipherSuites() {
+		if suite.ID == id {
+			return suite.Name
+		}
+	}
+	return fmt.Sprintf("%#04x", id)
 }
 
 // tlsConfig is how to speak TLS to e with the credentials c: the server's name and the chain up to c's roots are always

@@ -221,24 +221,29 @@ func (p *Packet) Broken() bool {
 // its Remaining Length has no end or as it is of another protocol, it takes all of b. The packet's slices are views
 // into b.
 func Read(b []byte, d Direction) (p Packet, n int) {
-	p = Packet{Direction: d}
+	p.read(b, d)
+	return p, len(p.Bytes)
+}
+
+// read makes p of b: see [Read].
+func (p *Packet) read(b []byte, d Direction) {
+	p.Direction = d
 	if len(b) == 0 {
-		return p, 0
+		return
 	}
 	p.Type = b[0] >> 4
 	if other := otherProtocol(b); other != "" {
-		p.Bytes, p.NotMQTT = b, true
-		p.Fields = []Field{{Length: len(b), Mask: 0xff, Name: "not MQTT", Kind: Undecoded, Data: b, Meaning: other, Section: "2.2"}}
+		p.notMQTT(b, "not MQTT", other)
 		p.broken(0, "2.2", "%s", "these bytes look like "+other)
-		return p, len(b)
+		return
 	}
 	length, size, state := remainingLength(b[1:])
-	c := cursor{p: &p, at: 1 + size}
+	n := len(b)
+	c := cursor{p: p, at: 1 + size}
 	switch state {
 	case lengthEndless:
-		n = len(b)
 	case lengthCut:
-		n, p.Missing = len(b), 1
+		p.Missing = 1
 	default:
 		n = min(len(b), 1+size+length)
 		p.Missing = 1 + size + length - n
@@ -254,7 +259,12 @@ func Read(b []byte, d Direction) (p Packet, n int) {
 		c.body()
 	}
 	c.rest()
-	return p, n
+}
+
+// notMQTT makes all of b one field, which has no meaning here.
+func (p *Packet) notMQTT(b []byte, name, meaning string) {
+	p.Bytes, p.NotMQTT = b, true
+	p.Fields = []Field{{Length: len(b), Mask: 0xff, Name: name, Kind: Undecoded, Data: b, Meaning: meaning, Section: "2.2"}}
 }
 
 // otherProtocol names the protocol that b is of, if it is certainly not MQTT: no packet begins with such bytes.

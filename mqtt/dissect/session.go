@@ -29,12 +29,12 @@ func (s *Session) Add(d Direction, at time.Duration, b []byte) (done []Packet) {
 	stream := s.stream(d)
 	stream.Add(b)
 	for {
-		p, ok := stream.Next()
-		if !ok {
+		p := stream.next()
+		if p == nil {
 			return done
 		}
-		s.finish(&p, at)
-		done = append(done, p)
+		s.finish(p, at)
+		done = append(done, *p)
 	}
 }
 
@@ -49,9 +49,9 @@ func (s *Session) stream(d Direction) *Stream {
 // connection is out of date from here on; it goes on as if it had met it Midway.
 func (s *Session) Lose(d Direction, at time.Duration, n int) (rest []Packet) {
 	stream := s.stream(d)
-	if p, ok := stream.Close(); ok {
-		s.number(&p, at)
-		rest = append(rest, p)
+	if p := stream.take(stream.Waiting()); p != nil {
+		s.number(p, at)
+		rest = append(rest, *p)
 	}
 	*stream = Stream{Direction: d % 3, offset: stream.offset + stream.taken + n}
 	s.Midway, s.state = true, state{}
@@ -61,9 +61,10 @@ func (s *Session) Lose(d Direction, at time.Duration, n int) (rest []Packet) {
 // Close returns the packets that were cut short by the end of the connection: one in each direction at most.
 func (s *Session) Close(at time.Duration) (rest []Packet) {
 	for d := range s.streams {
-		if p, ok := s.stream(Direction(d)).Close(); ok {
-			s.number(&p, at)
-			rest = append(rest, p)
+		stream := s.stream(Direction(d))
+		if p := stream.take(stream.Waiting()); p != nil {
+			s.number(p, at)
+			rest = append(rest, *p)
 		}
 	}
 	return rest

@@ -38,23 +38,25 @@ func (s *Stream) Add(b []byte) {
 // Next returns the next packet that is complete, or false if more bytes are to come. The packet shares no memory with
 // what was given to Add.
 func (s *Stream) Next() (Packet, bool) {
+	if p := s.next(); p != nil {
+		return *p, true
+	}
+	return Packet{}, false
+}
+
+// next is Next, or nil.
+func (s *Stream) next() *Packet {
 	b := s.buf[s.taken:]
-	if len(b) == 0 {
-		return Packet{}, false
-	}
 	n := len(b)
-	if !s.lost {
-		if n = extent(b); n == 0 {
-			return Packet{}, false
+	if n > 0 && !s.lost {
+		n = extent(b)
+	}
+	if n > 0 && s.Block > 0 && (s.lost || undividable(b)) {
+		if n = s.Block; len(b) < n {
+			n = 0
 		}
 	}
-	if s.Block > 0 && (s.lost || undividable(b)) {
-		if len(b) < s.Block {
-			return Packet{}, false
-		}
-		n = s.Block
-	}
-	return s.take(n), true
+	return s.take(n)
 }
 
 // Waiting is how many bytes came that are in no packet yet.
@@ -62,14 +64,17 @@ func (s *Stream) Waiting() int { return len(s.buf) - s.taken }
 
 // Close returns what the end of the stream cut short, or false if nothing is left.
 func (s *Stream) Close() (Packet, bool) {
-	if n := s.Waiting(); n > 0 {
-		return s.take(n), true
+	if p := s.take(s.Waiting()); p != nil {
+		return *p, true
 	}
 	return Packet{}, false
 }
 
-// take makes a packet of the next n bytes.
-func (s *Stream) take(n int) (p Packet) {
+// take makes a packet of the next n bytes, or nil of none.
+func (s *Stream) take(n int) *Packet {
+	if n == 0 {
+		return nil
+	}
 	b, offset := s.buf[s.taken:s.taken+n], s.offset+s.taken
 	if s.taken == 0 && n == len(s.buf) && n >= largePacket {
 		s.buf, s.offset = nil, offset+n // the packet has the buffer for its own
@@ -77,10 +82,11 @@ func (s *Stream) take(n int) (p Packet) {
 		b = bytes.Clone(b)
 		s.taken += n
 	}
+	p := new(Packet)
 	if s.lost {
-		p = undecodable(b, s.Direction)
+		p.undecodable(b, s.Direction)
 	} else {
-		p, _ = Read(b, s.Direction)
+		p.read(b, s.Direction)
 		s.lost = p.NotMQTT || endless(b)
 	}
 	p.Offset = offset
@@ -111,11 +117,8 @@ func endless(b []byte) bool {
 	return len(b) >= 5 && b[1]&b[2]&b[3]&b[4]&0x80 != 0
 }
 
-// undecodable is a packet of bytes that come after the last one that could be told from its successor.
-//
-//go:noinline
-func undecodable(b []byte, d Direction) Packet {
-	return Packet{Direction: d, Bytes: b, NotMQTT: true,
-		Fields: []Field{{Length: len(b), Mask: 0xff, Name: "undecoded", Kind: Undecoded, Data: b,
-			Meaning: "behind bytes that are no packet", Section: "2.2"}}}
+// undecodable makes p of bytes that come after the last packet that could be told from its successor.
+func (p *Packet) undecodable(b []byte, d Direction) {
+	p.Direction = d
+	p.notMQTT(b, "undecoded", "behind bytes that are no packet")
 }

@@ -357,7 +357,7 @@ func (w *walk) certificate(context.Context) bool {
 	if info, err := os.Stat(c.KeyFile); err == nil {
 		keyFound += fmt.Sprintf(", mode %04o", info.Mode()&fs.ModePerm)
 	}
-	certificateFound := fmt.Sprintf("%s is valid from %s to %s", c.CertificateFile, clock(c.NotBefore), clock(c.NotAfter))
+	certificateFound := c.CertificateFile + " is valid from " + clock(c.NotBefore) + " to " + clock(c.NotAfter)
 	for _, warning := range c.Warnings {
 		if strings.HasPrefix(warning, c.KeyFile+": ") {
 			key, keyFound = Warned, warning

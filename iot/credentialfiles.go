@@ -137,8 +137,8 @@ func (f *CredentialFiles) search(m *material) error {
 		if len(keys) == 1 && len(certificates) == 1 {
 			return mismatch(keys[0].name, certificates[0].name)
 		}
-		return badFile(f.Dir, fmt.Sprintf("no private key belongs to a certificate; private keys: %s; certificates: %s",
-			baseNames(keys), baseNames(certificates)), "take the two that were made together")
+		return badFile(f.Dir, "no private key belongs to a certificate; private keys: "+baseNames(keys)+
+			"; certificates: "+baseNames(certificates), "take the two that were made together")
 	case len(keys) > 0:
 		return missing(f.Dir, "cert.pem", wantedFiles)
 	}

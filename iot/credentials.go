@@ -203,9 +203,9 @@ func samePublicKey(a, b crypto.PublicKey) bool {
 // String returns one line without any secret.
 func (c Credentials) String() string {
 	if c.KeyFile == "" {
-		return fmt.Sprintf("iot.Credentials{CA %s, no certificate}", c.CAFile)
+		return "iot.Credentials{CA " + c.CAFile + ", no certificate}"
 	}
-	return fmt.Sprintf("iot.Credentials{CA %s, certificate %s, valid until %s, private key hidden}", c.CAFile, c.CertificateID, clock(c.NotAfter))
+	return "iot.Credentials{CA " + c.CAFile + ", certificate " + c.CertificateID + ", valid until " + clock(c.NotAfter) + ", private key hidden}"
 }
 
 // Format prints String, whatever the verb.

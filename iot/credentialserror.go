@@ -2,7 +2,6 @@ package iot
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 	"time"
@@ -74,10 +73,10 @@ func checkValidity(file string, notBefore, notAfter, now time.Time) error {
 	e := &CredentialsError{File: file}
 	switch {
 	case now.Before(notBefore):
-		e.Problem = fmt.Sprintf("not valid before %s, and the clock says %s", clock(notBefore), clock(now))
+		e.Problem = "not valid before " + clock(notBefore) + ", and the clock says " + clock(now)
 		e.Remedy, e.early = clockRemedy(now), true
 	case now.After(notAfter):
-		e.Problem = fmt.Sprintf("expired on %s, and the clock says %s", clock(notAfter), clock(now))
+		e.Problem = "expired on " + clock(notAfter) + ", and the clock says " + clock(now)
 		e.Remedy = "make a new certificate, or set the clock if it is wrong"
 	default:
 		return nil

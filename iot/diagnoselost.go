@@ -167,7 +167,7 @@ func rejected(s *symptom) *Diagnosis {
 	if !ok || e.Publishing == nil {
 		return diagnosis(KindLost, s.text())
 	}
-	d := diagnosis(KindLost, fmt.Sprintf("the server hangs up on PUBLISH to %s each time; this message is not sent again", oneLine(e.Publishing.Topic)))
+	d := diagnosis(KindLost, "the server hangs up on PUBLISH to "+oneLine(e.Publishing.Topic)+" each time; this message is not sent again")
 	if !s.aws {
 		return d.add("brokers hang up on what they do not allow, or what is too large; the broker's log says which")
 	}
@@ -213,7 +213,7 @@ func silent(s *symptom) *Diagnosis {
 	}
 	for _, filter := range e.Filters {
 		if parent, found := strings.CutSuffix(filter, "/#"); found {
-			causes = append(causes, fmt.Sprintf("AWS IoT does not match %s with %s itself, as the standard does", oneLine(filter), oneLine(parent)))
+			causes = append(causes, "AWS IoT does not match "+oneLine(filter)+" with "+oneLine(parent)+" itself, as the standard does")
 			break
 		}
 	}

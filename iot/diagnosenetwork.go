@@ -3,7 +3,6 @@ package iot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"syscall"
 
@@ -17,13 +16,13 @@ func noNetwork(s *symptom) *Diagnosis {
 	_, network := errors.AsType[net.Error](s.err)
 	switch {
 	case dns != nil && dns.IsNotFound:
-		d := diagnosis(KindNetwork, fmt.Sprintf("no such host: %s", dns.Name), "is the endpoint spelled right, and is this machine online?")
+		d := diagnosis(KindNetwork, "no such host: "+dns.Name, "is the endpoint spelled right, and is this machine online?")
 		if s.aws {
 			d.next("%s", s.describeEndpoint())
 		}
 		return d
 	case dns != nil:
-		return diagnosis(KindNetwork, fmt.Sprintf("%s cannot be looked up: %s", dns.Name, dns.Err), "is this machine online?")
+		return diagnosis(KindNetwork, dns.Name+" cannot be looked up: "+dns.Err, "is this machine online?")
 	case errors.Is(s.err, syscall.ECONNREFUSED):
 		return diagnosis(KindNetwork, "connection refused by "+s.where(), "is the server running, and is the port right?")
 	case errors.Is(s.err, mqtt.ErrNoConnack):

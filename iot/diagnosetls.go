@@ -89,7 +89,7 @@ func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationErr
 		}
 		return d
 	case x509.HostnameError:
-		d := diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not for %s", e.Host))
+		d := diagnosis(KindTLS, "the server's certificate is not for "+e.Host)
 		if names := certificateNames(e.Certificate); names != "" {
 			d.add("it is for " + names)
 		} else {
@@ -100,11 +100,11 @@ func badServerCertificate(s *symptom, unverified *tls.CertificateVerificationErr
 	case x509.CertificateInvalidError:
 		switch {
 		case notYetValid(e, s.now):
-			return diagnosis(KindTLS, fmt.Sprintf("the server's certificate is not valid before %s, and the clock says %s",
-				clock(e.Cert.NotBefore), clock(s.now)), clockRemedy(s.now))
+			return diagnosis(KindTLS, "the server's certificate is not valid before "+clock(e.Cert.NotBefore)+
+				", and the clock says "+clock(s.now), clockRemedy(s.now))
 		case e.Reason == x509.Expired:
-			return diagnosis(KindTLS, fmt.Sprintf("the server's certificate expired on %s, and the clock says %s",
-				clock(e.Cert.NotAfter), clock(s.now)), "set the clock if it is wrong; otherwise the server needs a new certificate")
+			return diagnosis(KindTLS, "the server's certificate expired on "+clock(e.Cert.NotAfter)+", and the clock says "+clock(s.now),
+				"set the clock if it is wrong; otherwise the server needs a new certificate")
 		case e.Reason == x509.IncompatibleUsage:
 			return diagnosis(KindTLS, "the server's certificate is not one for servers (extended key usage)",
 				"the server needs one for server authentication")
@@ -126,19 +126,19 @@ func badClientCertificate(s *symptom, alert string) *Diagnosis {
 	if alert == alertExpired {
 		d := diagnosis(KindTLS, "the server says that "+file+" is not valid at this time (TLS: "+alert+")")
 		if credentials != nil {
-			d.add(fmt.Sprintf("it is valid from %s to %s, and the clock here says %s", clock(credentials.NotBefore), clock(credentials.NotAfter), clock(s.now)))
+			d.add("it is valid from " + clock(credentials.NotBefore) + " to " + clock(credentials.NotAfter) + ", and the clock here says " + clock(s.now))
 		}
 		return d.add("if the clock here is right, the server's is wrong, or one of the issuers' certificates has expired")
 	}
 	d := diagnosis(KindTLS, "the server closed the TLS connection: it wants a certificate it knows (TLS: "+alert+")")
 	switch {
 	case s.aws:
-		d.causes(fmt.Sprintf("%s is not registered, or not ACTIVE, in %s: its id is %s", file, s.region("the endpoint's region"), s.certificateID()),
+		d.causes(file+" is not registered, or not ACTIVE, in "+s.region("the endpoint's region")+": its id is "+s.certificateID(),
 			"the endpoint is that of another account").next("%s", s.describeCertificate())
 	case alert == alertHandshake:
 		d.add("or the two have no cipher suite in common; the server's log says more")
 	default:
-		d.add(fmt.Sprintf("is %s signed by the CA that the server asks for?", file))
+		d.add("is " + file + " signed by the CA that the server asks for?")
 	}
 	return d
 }

@@ -137,7 +137,7 @@ func (c *checkup) tell(step iot.Step) ExitCode {
 func (c *checkup) sends() string {
 	switch {
 	case c.message != nil:
-		return fmt.Sprintf("one message of %s is sent to %s", plural(len(c.message.Payload), "byte"), oneLine(c.message.Topic))
+		return "one message of " + plural(len(c.message.Payload), "byte") + " is sent to " + oneLine(c.message.Topic)
 	case c.filters != nil:
 		return "it subscribes to " + oneLine(strings.Join(c.filters, ", ")) + ", and leaves the messages with the server"
 	}

@@ -12,7 +12,7 @@ const (
 
 // Help returns the help text: no line is longer than 80 columns.
 func (t *Table) Help() string {
-	text := fmt.Sprintf("%s - %s\n\nUsage:\n  %s\n", t.Program, t.Summary, strings.TrimSuffix(t.Program+" "+t.Usage, " "))
+	text := t.Program + " - " + t.Summary + "\n\nUsage:\n  " + strings.TrimSuffix(t.Program+" "+t.Usage, " ") + "\n"
 	if len(t.Examples) > 0 {
 		text += "\nExamples:\n"
 		for _, line := range t.Examples {

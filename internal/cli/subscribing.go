@@ -205,7 +205,7 @@ func (r *subscribing) serve(over chan error) *failure {
 			over <- err // for leave
 			return diagnose(err, r.server)
 		case <-r.silence.C:
-			return &failure{ExitUnanswered, []string{fmt.Sprintf("no answer to SUBSCRIBE for %s", span(r.o.timeout)),
+			return &failure{ExitUnanswered, []string{"no answer to SUBSCRIBE for " + span(r.o.timeout),
 				"is the server overloaded, or the network slow? --timeout waits longer"}}
 		case <-r.wait.C:
 			if n := int(r.printer.count.Load()); n < r.o.count {
@@ -368,7 +368,7 @@ func (r *subscribing) leave(over <-chan error, printed <-chan struct{}, disconne
 // summary is the line at the end.
 func (r *subscribing) summary(took time.Duration) string {
 	messages, bytes := r.printer.count.Load(), r.printer.bytes.Load()
-	line := fmt.Sprintf("received %s (%s) in %s", plural(int(messages), "message"), plural(int(bytes), "byte"), span(took))
+	line := "received " + plural(int(messages), "message") + " (" + plural(int(bytes), "byte") + ") in " + span(took)
 	if n := r.printer.skipped.Load(); n > 0 {
 		line += fmt.Sprintf(", %d skipped", n)
 	}

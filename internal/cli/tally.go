@@ -56,7 +56,7 @@ func (t *tally) verb() string {
 
 // summary is the line at the end of a run that went well and took this long.
 func (t *tally) summary(took time.Duration) string {
-	line := fmt.Sprintf("%s in %s", t.ratio(), span(took))
+	line := t.ratio() + " in " + span(took)
 	var more []string
 	if t.done >= manyMessages && took > 0 {
 		more = append(more, perTime(float64(t.done)/took.Seconds()))

@@ -29,7 +29,7 @@ func (l *Layout) brief(p *Packet) string {
 		if f.Level == Unwise {
 			title = l.paint("35", "UNWISE")
 		}
-		line += fmt.Sprintf("  %s %s [%s]", title, printable(f.Text), f.Rules[0])
+		line += "  " + title + " " + printable(f.Text) + " [" + f.Rules[0] + "]"
 	}
 	if p.Missing > 0 {
 		line += "  " + l.paint("1;31", "CUT SHORT") + ", at least " + count(p.Missing, "byte") + " more"

@@ -14,7 +14,7 @@ func (c *cursor) connect() {
 		return
 	}
 	if string(name.Data) != "MQTT" {
-		text := fmt.Sprintf("Protocol Name is %s, must be \"MQTT\"", shown(name.Data))
+		text := "Protocol Name is " + shown(name.Data) + `, must be "MQTT"`
 		if string(name.Data) == "MQIsdp" {
 			text += `: this is MQTT 3.1`
 		}
@@ -56,7 +56,7 @@ func (c *cursor) connect() {
 	p.said.keepAlive = time.Duration(keepAlive.Number) * time.Second
 	keepAlive.Meaning = "off: the server waits for ever"
 	if keepAlive.Number > 0 {
-		keepAlive.Meaning = fmt.Sprintf("server gives up after %s", seconds(p.said.keepAlive*3/2))
+		keepAlive.Meaning = "server gives up after " + seconds(p.said.keepAlive*3/2)
 	}
 	c.part = Payload
 	if c.connectPayload(flags) && c.left() > 0 {

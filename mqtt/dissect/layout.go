@@ -78,12 +78,12 @@ func moment(t time.Duration) string { return fmt.Sprintf("%+.3f", t.Seconds()) }
 
 // full is the header line and a line for each field.
 func (l *Layout) full(p *Packet) []string {
-	left := fmt.Sprintf("%s %s ", arrow(p.Direction), p.Name())
+	left := arrow(p.Direction) + " " + p.Name() + " "
 	if p.Number > 0 {
 		left = fmt.Sprintf("%s %d %s ", arrow(p.Direction), p.Number, p.Name())
 	}
 	who := [...]string{"", "client to server · ", "server to client · "}[p.Direction%3]
-	right := fmt.Sprintf(" %s%s · §%s", who, count(len(p.Bytes), "byte"), p.Section())
+	right := " " + who + count(len(p.Bytes), "byte") + " · §" + p.Section()
 	if l.Times {
 		right += " · " + moment(p.Time)
 	}

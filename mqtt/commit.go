@@ -27,7 +27,7 @@ func (c *Client) commit() {
 		c.mu.Unlock()
 
 		var err error
-		failed := map[int]error{} // messages that the store did not take
+		var failed []error // why the store did not take the messages, if it did not take all
 		if len(deletes) > 0 {
 			err = store.Delete(deletes...)
 		}
@@ -39,8 +39,8 @@ func (c *Client) commit() {
 				for _, r := range extras {
 					store.Put(r)
 				}
-				for i, r := range accept {
-					failed[i] = store.Put(r)
+				for _, r := range accept {
+					failed = append(failed, store.Put(r))
 				}
 				if err == nil { // a store that is broken now did not only want for room
 					err = store.Put()
@@ -62,11 +62,11 @@ func (c *Client) commit() {
 			c.broken = fmt.Errorf("%w: %w", ErrStore, err)
 		}
 		for i, f := range flows {
-			switch e := failed[i]; {
+			switch {
 			case err != nil: // the store may have kept it, and a later client would find it
 				c.acceptStored(f, &deliveryError{ErrUnconfirmed, c.broken})
-			case e != nil:
-				c.acceptStored(f, &deliveryError{ErrNotSent, e})
+			case failed != nil && failed[i] != nil:
+				c.acceptStored(f, &deliveryError{ErrNotSent, failed[i]})
 			default:
 				c.acceptStored(f, nil)
 			}

@@ -265,22 +265,28 @@ func (s *session) outlive(id uint16) {
 	}
 }
 
+// notUnderstood is the error for a record of another version, or of none.
+//
+//go:noinline
+func notUnderstood(r Record) error {
+	return fmt.Errorf("%d bytes that this version does not understand", len(r.Data))
+}
+
 func (s *session) loadRecord(r Record) error {
-	bad := func() error { return fmt.Errorf("%d bytes that this version does not understand", len(r.Data)) }
 	id := uint16(r.Key.N)
 	switch r.Key.Kind {
 	case kindMessage:
 		s.seq = max(s.seq, r.Key.N)
 		if len(r.Data) < 2 {
-			return bad()
+			return notUnderstood(r)
 		}
 		h, n, err := packet.ParseHeader(r.Data[1:])
 		if err != nil || n == 0 || 1+n+h.Len != len(r.Data) {
-			return bad()
+			return notUnderstood(r)
 		}
 		p, err := packet.ParsePublish(h.Flags, r.Data[1+n:])
 		if err != nil || p.ID == 0 {
-			return bad()
+			return notUnderstood(r)
 		}
 		s.outlive(p.ID)
 		f := newFlow()
@@ -313,11 +319,11 @@ func (s *session) loadRecord(r Record) error {
 	case kindSubscribed:
 		s.seq = max(s.seq, r.Key.N)
 		if len(r.Data) < 2 || packet.ValidFilter(string(r.Data[1:])) != nil {
-			return bad()
+			return notUnderstood(r)
 		}
 		s.wishes = append(s.wishes, &wish{filter: string(r.Data[1:]), has: true, hasQoS: int(r.Data[0]), foreign: true, key: r.Key.N, known: true})
 	default:
-		return bad()
+		return notUnderstood(r)
 	}
 	return nil
 }

@@ -27,9 +27,17 @@ type Proxy struct {
 	lookup func(ctx context.Context, host string) (a []string, e error) // for socks5; nil: that of package net
 }
 
-// proxyPorts are the ports where a proxy listens that is named without one, as curl has them. There is none for http,
-// about which programs disagree: 80, 1080, 3128, 8080.
-var proxyPorts = map[string]int{"https": 443, "socks5": 1080, "socks5h": 1080}
+// usualPort is where a proxy listens that is named without a port, as curl has it. There is none for http, about which
+// programs disagree: 80, 1080, 3128, 8080.
+func usualPort(scheme string) int {
+	switch scheme {
+	case "https":
+		return 443
+	case "socks5", "socks5h":
+		return 1080
+	}
+	return 0
+}
 
 // ParseProxy reads the URL of a proxy, in the form that curl and others know:
 //
@@ -78,7 +86,7 @@ func ParseProxy(url string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.server = Endpoint{Host: host, Port: proxyPorts[scheme]}
+	p.server = Endpoint{Host: host, Port: usualPort(scheme)}
 	if port != "" {
 		if p.server.Port, err = parsePort(subject, port); err != nil {
 			return nil, err

@@ -39,13 +39,18 @@ func (p *Proxy) askSOCKS(conn net.Conn, host string, port uint16) error {
 		return p.socksRefusal(answer[1], net.JoinHostPort(host, strconv.Itoa(int(port))))
 	}
 	// The address from which the proxy connects: nobody needs it, but it has to be read.
-	size := map[byte]int{socksIPv4: 4, socksIPv6: 16}[answer[3]]
-	if answer[3] == socksName {
+	size := 0
+	switch answer[3] {
+	case socksIPv4:
+		size = 4
+	case socksIPv6:
+		size = 16
+	case socksName:
 		if err := readSOCKS(conn, answer[:1]); err != nil {
 			return err
 		}
 		size = int(answer[0])
-	} else if size == 0 {
+	default:
 		return p.fault(nil, "answered with an address of the unknown kind %d", answer[3]).remedy("is it a SOCKS5 proxy?")
 	}
 	return readSOCKS(conn, make([]byte, size+2))

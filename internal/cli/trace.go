@@ -54,13 +54,20 @@ func (o *TraceOptions) shown() bool { return o.style != "" || o.file != "" }
 // layout is how the options want packets.
 func (o *TraceOptions) layout(p *Process) dissect.Layout {
 	l := dissect.Layout{
-		Style:       map[string]dissect.Style{"brief": dissect.Brief, "why": dissect.Why, "hex": dissect.Hex}[o.style],
 		ASCII:       !UTF8(p),
 		Times:       o.times != "off",
 		Bytes:       o.bytes,
 		Width:       o.width,
 		ShowSecrets: o.secrets,
 		Color:       p.Colored(o.file == "" && p.TerminalError, o.color),
+	}
+	switch o.style {
+	case "brief":
+		l.Style = dissect.Brief
+	case "why":
+		l.Style = dissect.Why
+	case "hex":
+		l.Style = dissect.Hex
 	}
 	if l.Width == 0 {
 		l.Width = p.Width(o.file == "" && p.TerminalError)

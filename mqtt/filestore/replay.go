@@ -24,7 +24,7 @@ func (g gap) err(name string) error {
 type unsettled struct {
 	gaps     []gap
 	doubtful map[mqtt.Key]entry // with a good head and broken data, and not replaced
-	deletes  map[mqtt.Key]int64 // and where they are
+	deletes  map[mqtt.Key]entry // of which the offset counts
 	hole     int64              // where the first gap or doubtful record begins, if there is one
 }
 
@@ -43,8 +43,8 @@ func (s *Store) settle(u *unsettled) {
 // applyDeletes forgets what was not put again, torn: what was deleted before the first hole only. A later delete may
 // belong to the records in the hole, which are to take the place of the deleted one.
 func (s *Store) applyDeletes(u *unsettled, torn bool) {
-	for key, at := range u.deletes {
-		if s.index[key].offset < at && (!torn || at < u.hole) {
+	for key, e := range u.deletes {
+		if s.index[key].offset < e.offset && (!torn || e.offset < u.hole) {
 			s.set(key, entry{})
 		}
 	}
@@ -64,7 +64,7 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 	last, known := first-1, headerGood // sequence number of the last record
 	s.next = first
 	tooLong := int64(math.MaxInt64) // where a head is that would count if the file were longer
-	u := unsettled{doubtful: map[mqtt.Key]entry{}, deletes: map[mqtt.Key]int64{}, hole: math.MaxInt64}
+	u := unsettled{doubtful: map[mqtt.Key]entry{}, deletes: map[mqtt.Key]entry{}, hole: math.MaxInt64}
 	for at+headSize <= r.size {
 		b, err := r.view(at, headSize)
 		if err != nil {
@@ -113,7 +113,7 @@ func (s *Store) replay(r *window, first uint64, headerGood bool) (end int64, tor
 			s.set(h.key, e)
 			delete(u.doubtful, h.key)
 		case forget:
-			u.deletes[h.key] = e.offset
+			u.deletes[h.key] = e
 			delete(u.doubtful, h.key)
 		}
 		end, s.next, s.settled = next, last+1, h.operation == none

@@ -19,7 +19,6 @@ import (
 func badTLS(s *symptom) *Diagnosis {
 	unverified, _ := errors.AsType[*tls.CertificateVerificationError](s.err)
 	handshake, _ := errors.AsType[*handshakeError](s.err)
-	_, notTLS := errors.AsType[tls.RecordHeaderError](s.err)
 	alert := remoteAlert(s.err)
 	switch {
 	case unverified != nil:
@@ -44,7 +43,7 @@ func badTLS(s *symptom) *Diagnosis {
 			"use a host name as endpoint, one that the server's certificate has")
 	case alert == alertName:
 		return diagnosis(KindTLS, "the server does not know the name "+s.endpoint.Host, "use the name that its certificate has")
-	case notTLS:
+	case handshake != nil && handshake.notTLS():
 		return diagnosis(KindTLS, "the server does not speak TLS on "+s.where(), "is the port right? A broker without TLS is mqtt://"+s.where())
 	case handshake == nil, isTimeout(s.err):
 		if alert != "" && !errors.Is(s.err, mqtt.ErrLost) {

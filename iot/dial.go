@@ -71,6 +71,12 @@ func (e *handshakeError) Error() string {
 }
 func (e *handshakeError) Unwrap() error { return e.cause }
 
+// notTLS reports whether what came is no TLS.
+func (e *handshakeError) notTLS() bool {
+	_, is := e.cause.(tls.RecordHeaderError)
+	return is
+}
+
 // closeTimeout is how long the end of a TLS connection may wait to say so (close_notify, RFC 8446 section 6.1).
 const closeTimeout = 200 * time.Millisecond
 

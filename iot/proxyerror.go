@@ -77,7 +77,7 @@ func (p *Proxy) unreachable(ctx context.Context, err error) error {
 // untrusted says why there is no TLS to the proxy.
 func (p *Proxy) untrusted(err error) error {
 	unverified, _ := errors.AsType[*tls.CertificateVerificationError](err)
-	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
+	_, notTLS := err.(tls.RecordHeaderError)
 	switch {
 	case unverified != nil:
 		return p.fault(err, "has a certificate that is not trusted: %v", unverified.Err).

@@ -90,7 +90,7 @@ func (o *Option) help() (text string) {
 				text += line + "\n"
 				line = ""
 			}
-			line += strings.Repeat(" ", helpWidth-len(line)-len(preset)) + preset
+			line += repeat(" ", helpWidth-len(line)-len(preset)) + preset
 		}
 		text += line + "\n"
 	}
@@ -114,3 +114,6 @@ func wrap(s string, width int) []string {
 	}
 	return append(lines, line)
 }
+
+// repeat is s, n times. strings.Repeat is made for long texts, and large.
+func repeat(s string, n int) string { return strings.ReplaceAll(fmt.Sprintf("%*s", n, ""), " ", s) }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 )
@@ -108,12 +107,12 @@ func (s *statusLine) write(above []byte, line string) {
 	var b bytes.Buffer
 	b.WriteByte('\r')
 	if above != nil || line == "" {
-		b.WriteString(strings.Repeat(" ", min(s.shown+len("^C"), s.width()-1)) + "\r")
+		b.WriteString(repeat(" ", min(s.shown+len("^C"), s.width()-1)) + "\r")
 		s.shown = len(line)
 	}
 	b.Write(above)
 	b.WriteString(line)
-	b.WriteString(strings.Repeat(" ", max(0, s.shown-len(line))))
+	b.WriteString(repeat(" ", max(0, s.shown-len(line))))
 	s.shown = len(line)
 	s.out.Write(b.Bytes())
 }

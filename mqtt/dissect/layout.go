@@ -88,7 +88,7 @@ func (l *Layout) full(p *Packet) []string {
 		right += " · " + moment(p.Time)
 	}
 	fill := max(1, l.width()-columns(left)-columns(right))
-	lines := []string{l.paint("1", left+strings.Repeat("─", fill)+right)}
+	lines := []string{l.paint("1", left+repeat("─", fill)+right)}
 	last := -1
 	for i := range p.Fields {
 		f := &p.Fields[i]
@@ -125,7 +125,7 @@ func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 	value := wrap(l.value(f), column-valueColumn-1)
 	lines := []string{painted + pad(f.Name, valueColumn-nameColumn-1) + " " + pad(value[0], column-valueColumn-1) + " " + section}
 	for _, more := range value[1:] {
-		lines = append(lines, strings.Repeat(" ", valueColumn)+more)
+		lines = append(lines, repeat(" ", valueColumn)+more)
 	}
 	return lines
 }
@@ -134,8 +134,11 @@ func (l *Layout) row(p *Packet, f *Field, first bool) []string {
 //
 //go:noinline
 func pad(s string, n int) string {
-	return s + strings.Repeat(" ", max(0, n-columns(s)))
+	return s + repeat(" ", max(0, n-columns(s)))
 }
+
+// repeat is s, n times. strings.Repeat is made for long texts, and large.
+func repeat(s string, n int) string { return strings.ReplaceAll(fmt.Sprintf("%*s", n, ""), " ", s) }
 
 // diagram is the bits that a field takes of its byte: "0001 ....".
 //
@@ -266,7 +269,7 @@ func (l *Layout) wrapped(title, text string) []string {
 		if i == 0 {
 			lines[i] = title + lines[i]
 		} else {
-			lines[i] = strings.Repeat(" ", len(title)) + lines[i]
+			lines[i] = repeat(" ", len(title)) + lines[i]
 		}
 	}
 	return lines

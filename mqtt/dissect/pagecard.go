@@ -130,7 +130,7 @@ func (w *pageWriter) run(p *Packet, f *Field) {
 		raw = raw[:pageRun*3/4]
 	}
 	if f.Secret && !w.layout.ShowSecrets {
-		w.add(strings.Repeat("** ", len(raw)))
+		w.add(repeat("** ", len(raw)))
 	} else {
 		w.b = fmt.Appendf(w.b, "% x", raw)
 	}

@@ -149,6 +149,7 @@ func identifier(t packet.Type, body []byte) (uint16, error) {
 	return p.ID, err
 }
 
+//go:noinline
 func (r *receiver) ignored(t packet.Type, id uint16) {
 	if f := r.c.cfg.Trace.Ignored; f != nil {
 		r.events = append(r.events, func() { f(t, id) })
@@ -222,6 +223,8 @@ func (r *receiver) publish(p *packet.Publish, body []byte) error {
 }
 
 // dropped tells of a message that nobody gets.
+//
+//go:noinline
 func (r *receiver) dropped(p *packet.Publish, topic string, err error) {
 	r.c.stats.Dropped++
 	if f := r.c.cfg.Trace.Dropped; f != nil {

@@ -250,7 +250,7 @@ func (t *Table) unknown(arg, name string) error {
 	err := errorf("no such option: %s", printable(arg))
 	best := 3
 	for _, o := range t.options() {
-		if len(name) == 1 && strings.ToLower(name) == strings.ToLower(o.Letter) {
+		if len(name) == 1 && upper(name) == upper(o.Letter) {
 			return errorf("%w; did you mean %s?", err, o.spelling())
 		}
 		if d := distance(name, o.Name); d < best && 2*d <= len(name) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"iotwire/iot"
 	"iotwire/mqtt"
 	"iotwire/mqtt/packet"
 )
@@ -63,6 +64,7 @@ func TestExitCode1WhenTheMessagesSayThatTheStoreFailed(t *testing.T) {
 	cause := fmt.Errorf("%w: %w", mqtt.ErrStore, syscall.ENOSPC)
 	r := &publishing{
 		o:      &publisherOptions{},
+		server: &iot.Config{},
 		log:    &console{program: "publisher", out: &stderr},
 		tally:  tally{total: 1, kept: 1},
 		undone: fmt.Errorf("%w: %w: %w", mqtt.ErrStored, mqtt.ErrClosed, cause),

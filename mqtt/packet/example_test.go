@@ -87,6 +87,17 @@ func ExampleReader() {
 	// PINGRESP:
 }
 
+func ExampleReader_Skip() {
+	// A PUBLISH above the limit, of which the end is missing.
+	r := packet.NewReader(strings.NewReader("\x30\x1a\x00\x03a/b"+"a payload"), 20)
+	_, _, err := r.Next()
+	fmt.Println(err)
+	fmt.Println(r.Skip()) // what did not come whole is not to be acknowledged
+	// Output:
+	// PUBLISH of 28 bytes, limit 20: packet larger than the limit
+	// unexpected EOF
+}
+
 func ExampleRequests() {
 	var requests packet.Requests
 	requests = requests.Add("sensors/+/temperature", packet.QoS1)

@@ -206,6 +206,11 @@ func TestReaderSkipsWhatIsLeftOfRest(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, r.Rest(), int64(taken)); err != nil {
 			t.Fatal(err)
 		}
+		if taken%2 == 0 { // the same with and without
+			if err := r.Skip(); err != nil {
+				t.Errorf("%d bytes taken: Skip: %v", taken, err)
+			}
+		}
 		if h, _, err := r.Next(); err != nil || h.Type != packet.PINGRESP {
 			t.Errorf("%d bytes taken: %v, %v, want PINGRESP", taken, h, err)
 		}
@@ -232,6 +237,13 @@ func TestReaderEnd(t *testing.T) {
 		}
 	}
 	r := packet.NewReader(strings.NewReader(whole(0x30, text("a"), "xxxx")[:6]), 4)
+	if _, _, err := r.Next(); !errors.Is(err, packet.ErrTooLarge) {
+		t.Fatal(err)
+	}
+	if err := r.Skip(); err != io.ErrUnexpectedEOF {
+		t.Errorf("Skip: %v, want %v", err, io.ErrUnexpectedEOF)
+	}
+	r = packet.NewReader(strings.NewReader(whole(0x30, text("a"), "xxxx")[:6]), 4)
 	if _, _, err := r.Next(); !errors.Is(err, packet.ErrTooLarge) {
 		t.Fatal(err)
 	}

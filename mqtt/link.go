@@ -15,7 +15,7 @@ const (
 	farewell   = 200 * time.Millisecond // how long the end of Run waits for DISCONNECT to leave and the server to close
 	writeChunk = 64 << 10               // the most bytes that one write time-out is for: TLS cannot go on after one
 	maxDebt    = 1 << 20                // bytes of answers that a server may leave unread before it counts as broken
-	linger     = 10 * time.Millisecond  // how long the writer waits for more before it ends: long enough not to start it for each message of many
+	linger     = 10 * time.Millisecond  // the writer ends if nothing moved between two strokes of the clock: not for each message of many
 )
 
 // link is one network connection: its reader, its writer goroutine and its clock. All writes after CONNECT are the
@@ -47,7 +47,8 @@ type link struct {
 	cause  error         // this
 	idle   bool          // the writer waits for wakeup
 	asleep bool          // there is no writer: flush starts one
-	clock  *time.Timer   // calls flush when the writer has something to do, if it is asleep until then
+	clock  *time.Timer   // has the writer look whether something is due: it is set again then, and not for each message
+	struck bool          // it has, and the writer has not looked yet
 	paused bool          // we do not read: the inbox is full, or Config.Large is at work
 	ping   time.Duration // when the PINGREQ that has no answer yet was sent; 0: none
 }
@@ -137,9 +138,10 @@ func (l *link) start() {
 	l.lastSent = l.began
 	l.lastRead.Store(int64(l.began))
 	l.asleep = true
-	wait, _ := l.tick() // nothing is due yet
+	wait, _ := l.tick(l.began) // nothing is due yet
 	l.clock = time.AfterFunc(wait, func() {
 		l.c.mu.Lock()
+		l.struck = true
 		l.flush()
 		l.c.mu.Unlock()
 	})
@@ -163,7 +165,7 @@ func (l *link) flush() {
 		l.idle = false
 		l.wakeup <- struct{}{} // has room: the writer empties it before it is idle
 	case l.asleep:
-		l.asleep = false
+		l.asleep, l.struck = false, true // to set the clock
 		l.writer.Go(l.write)
 	}
 }
@@ -172,9 +174,8 @@ func (l *link) flush() {
 func (l *link) write() {
 	c, s := l.c, l.c.session
 	var use wear
-	timer := time.NewTimer(linger)
-	defer timer.Stop()
-	for quiet := false; ; {
+	stroke := time.Duration(0) // the next one of the clock
+	for moved := true; ; {
 		c.mu.Lock()
 		l.idle = false
 		if l.ended {
@@ -185,7 +186,8 @@ func (l *link) write() {
 		case <-l.wakeup:
 		default:
 		}
-		wait, err := l.tick()
+		now := c.now()
+		wait, err := l.tick(now)
 		if err != nil {
 			c.mu.Unlock()
 			l.fail(err)
@@ -193,7 +195,7 @@ func (l *link) write() {
 		}
 		stopping := l.stopping()
 		if s.writable() > 0 || stopping {
-			quiet = false
+			moved = true
 			b := s.take(l.spare)
 			c.mu.Unlock()
 			if stopping {
@@ -213,20 +215,21 @@ func (l *link) write() {
 			}
 			continue
 		}
-		if quiet {
+		if l.struck && !moved {
 			l.asleep = true
 			l.clock.Reset(wait)
 			c.mu.Unlock()
 			return
 		}
+		if wait = min(wait, linger); l.struck || now+wait < stroke {
+			moved = moved && !l.struck
+			l.struck = false
+			stroke = now + wait
+			l.clock.Reset(wait)
+		}
 		l.idle = true
 		c.mu.Unlock()
-		timer.Reset(min(wait, linger))
-		select {
-		case <-l.wakeup:
-		case <-timer.C:
-			quiet = true
-		}
+		<-l.wakeup
 	}
 }
 
@@ -262,9 +265,8 @@ func (l *link) writeAll(b []byte) error {
 
 // tick does what is due: it sends again, keeps the connection alive, and finds out whether it is. It returns when to be
 // called again. The client's lock is held.
-func (l *link) tick() (wait time.Duration, err error) {
+func (l *link) tick(now time.Duration) (wait time.Duration, err error) {
 	c := l.c
-	now := c.now()
 	wait = time.Hour
 	if c.cfg.Resend > 0 && !l.paused {
 		c.session.now = now

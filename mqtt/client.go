@@ -100,6 +100,13 @@ func (c *Client) load() {
 // now is the time since the client was made. It does not jump.
 func (c *Client) now() time.Duration { return time.Since(c.epoch) }
 
+// tellTime tells the session the time, before it sends what Config.Resend may send again. The lock is held.
+func (c *Client) tellTime() {
+	if c.cfg.Resend > 0 {
+		c.session.now = c.now()
+	}
+}
+
 // Run connects, and connects again after each loss, until ctx ends, Shutdown is done, or Config.Retry says that an
 // error is final. It returns ctx.Err(), nil, or that error. It can be called once.
 //
@@ -227,7 +234,7 @@ func (c *Client) attach(ctx context.Context, attempt int) (*link, error) {
 	c.mu.Lock()
 	c.link = l
 	c.stats.Connects++
-	c.session.now = c.now()
+	c.tellTime()
 	if present && c.stats.Connects == 1 && c.cfg.Store == nil {
 		// A session that an earlier process began, of which nothing is known here. The server may hold QoS 2 identifiers of
 		// it, and would take a new message under one of them for a repetition: begin somewhere else.

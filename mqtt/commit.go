@@ -61,6 +61,7 @@ func (c *Client) commit() {
 			j.broken = true
 			c.broken = fmt.Errorf("%w: %w", ErrStore, err)
 		}
+		c.tellTime()
 		for i, f := range flows {
 			switch {
 			case err != nil: // the store may have kept it, and a later client would find it

@@ -86,3 +86,34 @@ func TestIdentifierOfAMessageWithTwoPUBRECsStaysTakenUntilTheSecondPUBCOMP(t *te
 		c.stop()
 	})
 }
+
+// Config.Resend counts from when a packet leaves, however long nothing has come or gone before.
+func TestNothingIsSentTwiceBecauseItIsTheFirstAfterAQuietTime(t *testing.T) {
+	slow := newDisk()
+	slow.delay = 7 * time.Second
+	for name, cfg := range map[string]Config{"in memory": {}, "with a Store": {Store: slow}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				cfg.Resend = 5 * time.Second
+				c := s.run(cfg)
+				srv, _ := s.connack(false)
+				once := func(packet, again string) {
+					t.Helper()
+					srv.want(packet)
+					srv.quiet(cfg.Resend - 1)
+					srv.want(again)
+				}
+				time.Sleep(20 * time.Second)
+				c.publish("t", QoS1, "x")
+				once("PUBLISH t q1 1 x", "PUBLISH t q1 dup 1 x")
+				srv.answer(packet.PUBACK, 1)
+				time.Sleep(20 * time.Second)
+				if _, err := c.Subscribe("t", QoS1); err != nil {
+					t.Fatal(err)
+				}
+				once("SUBSCRIBE 2 t q1", "SUBSCRIBE 2 t q1")
+				c.stop()
+			})
+		})
+	}
+}

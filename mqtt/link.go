@@ -31,6 +31,7 @@ type link struct {
 	in, out  atomic.Uint64 // bytes on this connection, as MQTT
 	sent     uint64        // bytes that the writer wrote; this,
 	spare    []byte        // the buffer for the next ones, and
+	use      wear          // of these buffers, and
 	lastSent time.Duration // when it wrote last are the writer's
 	lastRead atomic.Int64  // when a byte came last, since Client.epoch
 	begun    atomic.Int64  // when the packet that is on its way began to come; 0: none is
@@ -173,7 +174,6 @@ func (l *link) flush() {
 // write is the writer goroutine.
 func (l *link) write() {
 	c, s := l.c, l.c.session
-	var use wear
 	stroke := time.Duration(0) // the next one of the clock
 	for moved := true; ; {
 		c.mu.Lock()
@@ -203,7 +203,7 @@ func (l *link) write() {
 			}
 			l.lastSent = c.now()
 			err := l.writeAll(b)
-			if l.spare = b; use.outgrown(len(b), cap(b)) {
+			if l.spare = b; l.use.outgrown(len(b), cap(b)) {
 				l.spare = nil
 			}
 			if err != nil {

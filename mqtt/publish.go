@@ -158,6 +158,7 @@ func (c *Client) accept(m *Message, owned bool) (Delivery, error) {
 	f := c.newFlow()
 	f.owned = owned
 	d := Delivery{c: c, f: f, mark: f.gen}
+	c.tellTime()
 	if err := c.session.accept(f, m); err != nil {
 		c.freeFlow(f)
 		c.room.offer(c) // this turn is free for another

@@ -38,7 +38,7 @@ func (r *receiver) handle(h packet.Header, body []byte, err error) error {
 		return err
 	}
 	c.mu.Lock()
-	c.session.now = c.now()
+	c.tellTime()
 	for err == nil {
 		if err = r.packet(h, body); err != nil || !l.reader.Ready() {
 			break

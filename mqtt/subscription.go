@@ -92,6 +92,7 @@ func (c *Client) SubscribeAll(filters []string, q QoS) (*Subscription, error) {
 func (c *Client) rewish() {
 	c.routing.forget()
 	c.session.dirty = true
+	c.tellTime()
 	c.session.reconcile()
 	c.routing.mayGoOn()
 	c.settle()

@@ -145,14 +145,17 @@ func (in *inbox) reset() {
 	in.entries, in.head, in.buf = in.entries[:0], 0, in.buf[:0]
 }
 
-// wear counts how often in a row little of a buffer was needed.
+// wear counts how often in a row little of a buffer was needed, or of several that take turns.
 type wear int
 
 // outgrown reports whether a buffer of which used bytes were needed this time is too large for what has been needed of
 // late: it grew for a burst that is over.
 func (w *wear) outgrown(used, capacity int) bool {
 	const small, often = 1 << 10, 256
-	if capacity <= small || used >= capacity/4 {
+	if capacity <= small { // which says nothing of another that takes turns with it
+		return false
+	}
+	if used >= capacity/4 {
 		*w = 0
 		return false
 	}

@@ -70,3 +70,37 @@ func TestMemoryIsGivenBackInQuietTimes(t *testing.T) {
 		}
 	})
 }
+
+// And while little moves, whether or not the writer ends in between.
+func TestMemoryOfABurstIsGivenBackWhileLittleMoves(t *testing.T) {
+	for _, pace := range []time.Duration{linger / 2, 3 * linger} {
+		bubble(t, func(t *testing.T, s *script) {
+			c := s.run(Config{KeepAlive: -1})
+			srv, _ := s.connack(false)
+			go func() {
+				for {
+					h, body, err := srv.r.Next()
+					if err != nil {
+						return
+					}
+					p, _ := packet.ParsePublish(h.Flags, body)
+					srv.answer(packet.PUBACK, p.ID)
+				}
+			}()
+			srv.SetReadDeadline(time.Time{})
+			for range 100 {
+				c.submit("t", QoS1, string(make([]byte, 10_000)))
+			}
+			time.Sleep(time.Second)
+			for range 2000 {
+				c.submit("t", QoS1, "x")
+				time.Sleep(pace)
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if n := cap(c.session.out) + cap(c.link.spare); n > 10_000 {
+				t.Errorf("a message each %v: %d bytes are kept", pace, n)
+			}
+		})
+	}
+}

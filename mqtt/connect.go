@@ -46,6 +46,9 @@ func (c *Client) connect(ctx context.Context) (*link, bool, error) {
 	c.whenStopped(cancel)
 	expired := func() bool { return dialing.Err() == context.DeadlineExceeded && ctx.Err() == nil }
 	conn, err := c.cfg.Dial(dialing)
+	if err == nil && conn == nil {
+		err = errors.New("Config.Dial returned neither a connection nor an error")
+	}
 	if err != nil {
 		if expired() {
 			err = fmt.Errorf("%w: not connected within %v: %w", ErrTimeout, c.cfg.Timeout, err)

@@ -107,3 +107,15 @@ func TestGoexitInDialEndsTheGoroutineOfRun(t *testing.T) {
 		t.Errorf("Run ended %s", how)
 	}
 }
+
+func TestDialThatReturnsNothingIsAnErrorAndNotAPanic(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.client(Config{
+			Dial:  func(context.Context) (net.Conn, error) { return nil, nil },
+			Retry: func(error) bool { return false },
+		})
+		if err := c.Run(background); err == nil || !strings.Contains(err.Error(), "Config.Dial") {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+}

@@ -87,8 +87,8 @@ func (t *stream) await(w waiter) {
 
 // done returns a channel that is closed when the message that ends at this position has ended, the same each time.
 func (t *stream) done(end uint64) <-chan struct{} {
-	for _, w := range t.waiters {
-		if w.end == end && w.done != nil {
+	for i := len(t.waiters) - 1; i >= 0 && t.waiters[i].end >= end; i-- {
+		if w := t.waiters[i]; w.end == end && w.done != nil {
 			return w.done
 		}
 	}

@@ -469,12 +469,13 @@ func (c *Client) settle() {
 // made again. The lock is held.
 func (c *Client) rest() {
 	c.free, c.freeBytes = nil, 0
+	c.room.spare = nil
 	c.session.spare = nil
 	if len(c.session.out) == 0 {
 		c.session.out = nil
 	}
-	if c.session.stream.len() == 0 {
-		c.session.stream.unwritten = nil
+	if c.session.stream.len() == 0 { // and so nobody waits
+		c.session.stream.unwritten, c.session.stream.waiters = nil, nil
 	}
 	for _, w := range c.session.wishes {
 		for _, s := range w.subs {

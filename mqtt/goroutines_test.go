@@ -57,11 +57,17 @@ func TestWriterEndsWhenNothingMoves(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		writers(0, "after PINGRESP")
+		c.mu.Lock()
+		clock := c.link.clock
+		c.mu.Unlock()
 		go func() { srv.want("DISCONNECT"); srv.Close() }()
 		if err := c.stop(); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		writers(0, "after the end")
+		if clock.Stop() {
+			t.Error("the clock of the connection ran on after the end")
+		}
 	})
 }
 

@@ -331,6 +331,34 @@ func TestConnectionThatFailsInItsOwnWays(t *testing.T) {
 	}
 }
 
+// What a write of the last connection did must not be taken for the next one's.
+func TestNextConnectionWaitsForTheLastWriteOfTheOneBefore(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c := s.run(Config{Backoff: Backoff{Max: time.Nanosecond}, Dial: func(ctx context.Context) (net.Conn, error) {
+			conn, err := s.dial(ctx)
+			return tardy{conn}, err
+		}})
+		srv, _ := s.connack(false)
+		done := c.publish("t", QoS0, strings.Repeat("x", 1000))
+		srv.want("PUBLISH t q0 (1000 bytes)")
+		srv.Close()
+		s.silent(time.Second - time.Millisecond)
+		ended(t, done) // the connection took it
+		s.connack(false)
+	})
+}
+
+// tardy is a connection whose Write returns some time after the bytes have left, even when it was closed.
+type tardy struct{ net.Conn }
+
+func (c tardy) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if n > 100 {
+		time.Sleep(time.Second)
+	}
+	return n, err
+}
+
 var errBroken = errors.New("broken")
 
 // A connection that takes or gives one byte at a time changes nothing.

@@ -259,12 +259,16 @@ func TestServerThatStopsReading(t *testing.T) {
 			s.connack(false)
 			done := c.publish("t", QoS1, strings.Repeat("x", 1000))
 			pending(t, done)
+			behind := c.publish("t", QoS0, "x")
+			pending(t, behind)
 			began := time.Now()
+			time.AfterFunc(farewell/2, func() { c.Shutdown(background) }) // no second farewell
 			c.stop()
 			if d := time.Since(began); d != farewell {
 				t.Fatalf("Run took %v to end", d)
 			}
 			ended(t, done, ErrUnconfirmed, ErrClosed)
+			ended(t, behind, ErrNotSent, ErrClosed)
 		})
 	})
 }

@@ -115,6 +115,27 @@ func TestSilenceIsFoundOutOnTime(t *testing.T) {
 	}
 }
 
+// While the inbox is full the silence is ours; from then on it is the server's.
+func TestSilenceAfterAFullInboxIsFoundOutOnTime(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		c, lost := s.watched(Config{KeepAlive: 20 * time.Second, Timeout: 3 * time.Second, Inbox: 1})
+		srv, _ := s.connack(false)
+		sub := c.subscribe(srv, "t", QoS0)
+		began := time.Now()
+		time.Sleep(10 * time.Second)
+		srv.publish("t", QoS0, 0, "one")
+		srv.publish("t", QoS0, 0, "two")
+		srv.want("PINGREQ")
+		time.Sleep(10 * time.Second)
+		loop := c.collect(sub)
+		loop.want("t q0 one", "t q0 two")
+		ended(t, lost, ErrLost, ErrTimeout)
+		if d := time.Since(began); d != 33*time.Second {
+			t.Fatalf("found out after %v", d)
+		}
+	})
+}
+
 func TestServerThatVanishesIsFoundOut(t *testing.T) {
 	bubble(t, func(t *testing.T, s *script) {
 		c, lost := s.watched(Config{KeepAlive: 20 * time.Second, Timeout: 3 * time.Second})
@@ -262,7 +283,7 @@ func TestServerThatStopsReading(t *testing.T) {
 			behind := c.publish("t", QoS0, "x")
 			pending(t, behind)
 			began := time.Now()
-			time.AfterFunc(farewell/2, func() { c.Shutdown(background) }) // no second farewell
+			time.AfterFunc(farewell/2, func() { c.Shutdown(within(t, 0)) }) // no second farewell
 			c.stop()
 			if d := time.Since(began); d != farewell {
 				t.Fatalf("Run took %v to end", d)

@@ -326,3 +326,40 @@ func TestShutdownDoesNotWaitForLongForConfigLarge(t *testing.T) {
 		ended(t, sending)
 	})
 }
+
+// Between two waits of Run there is nothing to interrupt: the next one ends at once.
+func TestShutdownWhileTraceIsCalledEndsRun(t *testing.T) {
+	for when, serve := range map[string]func(s *script){
+		"Connecting":   func(s *script) {},
+		"Connected":    func(s *script) { srv, _ := s.connack(false); srv.want("DISCONNECT"); srv.Close() },
+		"Disconnected": func(s *script) { srv, _ := s.connack(false); srv.Close() },
+	} {
+		t.Run(when, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *script) {
+				var c *Client
+				told := func(what string) {
+					if what == when {
+						go c.Shutdown(background)
+						time.Sleep(time.Second)
+					}
+				}
+				c = s.client(Config{Backoff: Backoff{Floor: time.Hour}, Trace: &Trace{
+					Connecting: func(int) { told("Connecting") },
+					Connected:  func(bool) { told("Connected") },
+					Disconnected: func(err error, _ bool, _ time.Duration) {
+						if told("Disconnected"); when != "Disconnected" {
+							t.Errorf("the end is told as a loss: %v", err)
+						}
+					},
+				}})
+				began := time.Now()
+				r := start(t, c)
+				serve(s)
+				matches(t, r.wait())
+				if d := time.Since(began); d != time.Second {
+					t.Errorf("Run took %v to end", d)
+				}
+			})
+		})
+	}
+}

@@ -366,10 +366,19 @@ func TestNextConnectionWaitsForTheLastWriteOfTheOneBefore(t *testing.T) {
 		srv, _ := s.connack(false)
 		done := c.publish("t", QoS0, strings.Repeat("x", 1000))
 		srv.want("PUBLISH t q0 (1000 bytes)")
+		c.mu.Lock()
+		first := c.link
+		c.mu.Unlock()
 		srv.Close()
 		s.silent(time.Second - time.Millisecond)
 		ended(t, done) // the connection took it
 		s.connack(false)
+		matches(t, c.Ready(background))
+		c.stop()
+		synctest.Wait()
+		if first.stopping() {
+			t.Error("a connection that had ended is still told of the end of Run")
+		}
 	})
 }
 

@@ -83,6 +83,15 @@ var sessionMutants = []mutant{
 	{"QoS 0 is delivered when it is offered", "session.go", "	s.offered += uint64(n)\n", "	s.offered += uint64(n)\n	s.wrote(s.offered)\n"},
 	{"the end of a connection is not told", "stream.go", "(t.ended || t.waiters", "(t.waiters"},
 	{"may have been sent, forgotten", "journal.go", "		f.written = f.written || f.seq <= s.mark\n", "		f.written = false\n"},
+	{"Resend counts from an earlier time", "publish.go", "	c.tellTime()\n", ""},
+	{"and from before a message was stored", "commit.go", "		c.tellTime()\n", ""},
+	{"the next connection does not wait for the last write", "link.go", "	l.writer.Wait()\n", ""},
+	{"a connection that has ended waits for the end of Run", "client.go", "	l.unwatch()\n", ""},
+	{"the clock of a connection runs on", "link.go", "	l.clock.Stop()\n", ""},
+	{"a second farewell", "link.go", "	if l.stopped.Swap(true) {\n", "	if l.stopped.Swap(true) && false {\n"},
+	{"the end of Run is a loss", "link.go", "	l.writer.Wait()\n	if l.stopping() {\n", "	l.writer.Wait()\n	if false {\n"},
+	{"the end of a pause is not told", "receive.go", "		l.ping = now\n	}\n	l.flush()\n", "		l.ping = now\n	}\n"},
+	{"Shutdown between two waits is missed", "client.go", "	if c.ending {\n", "	if false {\n"},
 }
 
 // The code changes, and a mistake that cannot be made any more would be noticed by nobody.

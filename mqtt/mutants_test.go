@@ -92,6 +92,10 @@ var sessionMutants = []mutant{
 	{"the end of Run is a loss", "link.go", "	l.writer.Wait()\n	if l.stopping() {\n", "	l.writer.Wait()\n	if false {\n"},
 	{"the end of a pause is not told", "receive.go", "		l.ping = now\n	}\n	l.flush()\n", "		l.ping = now\n	}\n"},
 	{"Shutdown between two waits is missed", "client.go", "	if c.ending {\n", "	if false {\n"},
+	{"QoS 0 that was lost keeps its room", "session.go", "	s.failed += messages\n	s.bytes -= bytes\n", "	s.failed += messages\n	_ = bytes\n"},
+	{"QoS 0 that was offered is unsent", "publish.go", "d.mark > d.c.session.offered", "d.mark >= d.c.session.offered"},
+	{"QoS 0 does not pass the word on", "publish.go", "	if c.room.first != nil {\n		c.room.offer(c)\n	}\n", ""},
+	{"QoS 0 beside a full inbox", "publish.go", "	c.readOn()\n	// What", "	// What"},
 }
 
 // The code changes, and a mistake that cannot be made any more would be noticed by nobody.

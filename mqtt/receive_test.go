@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -124,6 +125,23 @@ func TestFullInboxDoesNotStopWhoWaits(t *testing.T) {
 			if !slices.Equal(dropped, []string{"x"}) {
 				t.Fatalf("dropped %q", dropped)
 			}
+		})
+	})
+	t.Run("QoS 0 Publish beside it, to a server that writes before it reads", func(t *testing.T) {
+		bubble(t, func(t *testing.T, s *script) {
+			s.limit = 1000
+			c := s.run(Config{Inbox: 500, KeepAlive: -1})
+			srv, _ := s.connack(false)
+			c.subscribe(srv, "t", QoS0)
+			wrote := later(func() error {
+				_, err := srv.Write(bytes.Repeat(publishBytes("t", QoS0, 0, false, strings.Repeat("x", 300)), 10))
+				return err
+			})
+			pending(t, wrote)
+			done := c.publish("u", QoS0, strings.Repeat("y", 3000))
+			ended(t, wrote)
+			srv.want("PUBLISH u q0 (3000 bytes)")
+			ended(t, done)
 		})
 	})
 	t.Run("QoS 0 Publish in the loop, to a server that writes before it reads", func(t *testing.T) {

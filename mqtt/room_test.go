@@ -174,6 +174,45 @@ func TestQueueBoundsQoS0ThatWaitsToBeWritten(t *testing.T) {
 	})
 }
 
+func TestQoS0ThatAConnectionDidNotTakeMakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		s.limit = 100
+		c := s.run(Config{Queue: Queue{Bytes: 2000, Full: Reject}, KeepAlive: -1})
+		srv, _ := s.connack(false)
+		synctest.Wait()
+		begun := c.submit("t", QoS0, strings.Repeat("x", 1000))
+		synctest.Wait()
+		behind := c.submit("t", QoS0, strings.Repeat("x", 500))
+		matches(t, begun.Wait(within(t, time.Second)), ErrUnconfirmed, context.DeadlineExceeded)
+		matches(t, behind.Wait(within(t, time.Second)), ErrPending, context.DeadlineExceeded)
+		srv.Close()
+		matches(t, begun.Wait(background), ErrUnconfirmed, ErrLost)
+		matches(t, behind.Wait(background), ErrNotSent, ErrLost)
+		c.submit("t", QoS1, strings.Repeat("x", 900))
+		c.submit("t", QoS1, strings.Repeat("x", 900))
+	})
+}
+
+func TestRoomForTwoQoS0MessagesWakesTwo(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		s.limit = 100
+		c := s.run(Config{Queue: Queue{Messages: 2}, KeepAlive: -1})
+		srv, _ := s.connack(false)
+		synctest.Wait()
+		c.submit("t", QoS0, strings.Repeat("x", 300))
+		c.submit("t", QoS0, "x")
+		for range 2 {
+			c.publish("t", QoS0, strings.Repeat("y", 300))
+			synctest.Wait()
+		}
+		srv.want("PUBLISH t q0 (300 bytes)", "PUBLISH t q0 x")
+		synctest.Wait()
+		if s := c.Stats(); s.Accepted != 4 {
+			t.Errorf("%d messages were accepted, want 4", s.Accepted)
+		}
+	})
+}
+
 // A QoS 0 message that waits for a connection does not keep others from the room that there is.
 func TestWaiterForAConnectionLeavesTheRoomToOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, s *script) {

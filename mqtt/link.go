@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -62,7 +61,7 @@ func newLink(c *Client, conn net.Conn) *link {
 		wakeup: make(chan struct{}, 1),
 	}
 	if _, ok := conn.(*net.TCPConn); ok {
-		l.chunk = math.MaxInt // it says how far it came
+		l.chunk = 8 * writeChunk // it says how far it came
 	}
 	l.reader = packet.NewReader(l, c.cfg.MaxPacket)
 	return l

@@ -242,6 +242,35 @@ func TestRefusedCONNECTLeavesNoDoubtOfTheSession(t *testing.T) {
 	})
 }
 
+// The server may have begun a session that has nothing of the one that is known, and only the process that died was told.
+func TestProcessThatDiedBeforeCONNACKLeavesDoubtOfTheSession(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		d := newDisk()
+		c := s.run(Config{Store: d})
+		srv, _ := s.connack(false)
+		c.subscribe(srv, "t", QoS1)
+		c.flushStore() // the grant is on the disk
+		srv.Close()
+		srv = s.accept()
+		srv.want("CONNECT")
+		left := d.crash()
+		srv.Close()
+		c.stop()
+
+		c = s.run(Config{Store: left})
+		if _, err := c.Subscribe("t", QoS1); err != nil {
+			t.Fatal(err)
+		}
+		srv, _ = s.connack(true)
+		h, body := srv.next()
+		if h.Type != packet.SUBSCRIBE {
+			t.Fatalf("the client sent %q, want SUBSCRIBE", describe(h, body))
+		}
+		srv.Close()
+		c.stop()
+	})
+}
+
 // A server that gets CONNECT may begin a new session, and a later client has to know that it may have: without the record
 // that says so, no CONNECT leaves.
 func TestNoCONNECTLeavesThatIsNotNoted(t *testing.T) {

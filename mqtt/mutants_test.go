@@ -136,7 +136,7 @@ func TestMutants(t *testing.T) {
 				{"-run=^(TestHistories|TestSession)$", "-rapid.checks=1500", "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
 				{"-skip=^(TestHistories|TestSession|TestMutants|TestEachMutant.*|TestConformance|TestKilled.*|TestSoak|TestYear|TestCut.*|TestHostile.*|TestEveryNth.*|TestOneByte.*)$"},
 				// Rare, so that no 1500 histories in a row need have it.
-				{"-run=^(TestHistories|TestSession)$", "-rapid.checks=10000", "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+				{"-run=^(TestHistories|TestSession)$", "-rapid.checks=10000", "-rapid.nofailfile", "-rapid.shrinktime=1ms", "-timeout=3m"},
 			} {
 				if pkg := filepath.Dir(m.file); pkg != "." && tests[0][:4] == "-run" {
 					continue // there are no histories
@@ -157,7 +157,7 @@ func TestMutants(t *testing.T) {
 
 // noticed runs tests of a package, and returns which of them failed, or why they could not run.
 func noticed(dir, pkg string, tests []string) (by, broken string) {
-	test := exec.Command("go", append([]string{"test", "-vet=off", "-failfast", "-timeout=3m", pkg}, tests...)...)
+	test := exec.Command("go", append([]string{"test", "-vet=off", "-failfast", "-timeout=60s", pkg}, tests...)...)
 	test.Dir = dir
 	out, err := test.CombinedOutput()
 	if err == nil {
